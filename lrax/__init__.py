@@ -1,0 +1,80 @@
+"""lrax: everything about the learning rate, for JAX.
+
+Optimizers, schedules and the functions that read and change a run's learning
+rate are here; the tools are in subpackages: `lrax.tune` finds a rate,
+`lrax.tasks` says what to train, `lrax.plot` draws.
+"""
+
+from lrax import control
+from lrax import optimizers
+from lrax import schedules
+from lrax import state
+from lrax import transforms
+from lrax._types import LearningRateState
+from lrax._types import Schedule
+from lrax.optimizers import adagrad
+from lrax.optimizers import adam
+from lrax.optimizers import adamw
+from lrax.optimizers import amsgrad
+from lrax.optimizers import nadam
+from lrax.optimizers import nadamw
+from lrax.optimizers import rmsprop
+from lrax.optimizers import sgd
+from lrax.optimizers import with_learning_rate
+from lrax.schedules import constant
+from lrax.schedules import cosine_annealing
+from lrax.schedules import cyclical
+from lrax.schedules import exponential_decay
+from lrax.schedules import join
+from lrax.schedules import linear
+from lrax.schedules import polynomial_decay
+from lrax.schedules import schedule
+from lrax.schedules import step_decay
+from lrax.schedules import warm_restarts
+from lrax.state import eval_params
+from lrax.state import follow_schedule
+from lrax.state import get_learning_rate
+from lrax.state import metrics
+from lrax.state import report
+from lrax.state import restart_schedule
+from lrax.state import scale_learning_rate
+from lrax.state import set_learning_rate
+from lrax.state import transplant
+
+__all__ = [
+    'LearningRateState',
+    'Schedule',
+    'adagrad',
+    'adam',
+    'adamw',
+    'amsgrad',
+    'constant',
+    'control',
+    'cosine_annealing',
+    'cyclical',
+    'eval_params',
+    'exponential_decay',
+    'follow_schedule',
+    'get_learning_rate',
+    'join',
+    'linear',
+    'metrics',
+    'nadam',
+    'nadamw',
+    'optimizers',
+    'polynomial_decay',
+    'report',
+    'restart_schedule',
+    'rmsprop',
+    'scale_learning_rate',
+    'schedule',
+    'schedules',
+    'set_learning_rate',
+    'sgd',
+    'state',
+    'step_decay',
+    'transforms',
+    'transplant',
+    'warm_restarts',
+    'with_learning_rate',
+]

@@ -1,0 +1,445 @@
+"""The contract: a learning-rate policy is a gradient transformation.
+
+`Schedule` is one object with three faces:
+
+* a pair `(init, update)` whose `update` multiplies the updates by minus the
+  rate, so it is a link of any `optax.chain`, at its end;
+* a callable `schedule(step)`, so every optax optimizer takes it as
+  `learning_rate`, and `optax.inject_hyperparams` takes it for any argument;
+* a value: it prints as the call that made it, compares, hashes, pickles, and
+  goes to and from a plain dict.
+
+Every policy keeps the same state, `LearningRateState`, so that a constant, a
+schedule and an override restore from each other's checkpoints.
+
+What a member of the family says is its `Rule`: how it starts and how it
+decides. An open-loop rule is a function of the step alone and keeps no memory;
+a closed-loop rule also reads `Signals` of the training and remembers. A
+combination has a rule too, made of its parts' rules, so both kinds compose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import functools
+import inspect
+from typing import Any
+from typing import NamedTuple
+from typing import Protocol
+
+import chex
+import jax
+from jax.core import Tracer
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+# A Python number, or a scalar array of NumPy or JAX, traced too.
+Numeric = Any
+
+# The largest step a clock can show; clocks are int32 and stop there.
+MAX_STEP = 2**31 - 1
+
+
+class LearningRateState(NamedTuple):
+  """What every learning-rate policy keeps between updates.
+
+  `rate dtype` is float32, or float64 where `jax_enable_x64` is set.
+  """
+
+  step: jax.Array  # int32, shape (): updates seen; the policy's own clock
+  learning_rate: jax.Array  # rate dtype, (): rate of the latest update
+  scale: jax.Array  # rate dtype, (): multiplies the policy's rate; 1.0
+  override: jax.Array  # rate dtype, (): replaces the rate; NaN: follow policy
+  memory: chex.ArrayTree  # () for open loop; what a closed loop remembers
+
+
+class ClosedLoopMemory(NamedTuple):
+  """What one closed-loop policy keeps in `LearningRateState.memory`."""
+
+  reported: jax.Array  # rate dtype, (): metric since the last update, or NaN
+  kept: chex.ArrayTree  # the policy's own memory
+
+
+class Signals(NamedTuple):
+  """What an update tells a closed-loop policy about the training."""
+
+  updates: chex.ArrayTree | None  # the updates as they reach the policy
+  params: chex.ArrayTree | None  # the parameters, if `update` was given them
+  reported: jax.Array | None  # the metric given to `lrax.report`, or NaN
+  extra_args: Mapping[str, Any]  # keyword arguments of `update`: value=, grad=
+
+  def require(self, argument: str, policy: str) -> Any:
+    """Returns `extra_args[argument]`, or says who needs it and how to give it."""
+    if self.extra_args.get(argument) is None:
+      raise ValueError(
+          f'{policy}: needs the signal `{argument}`, which this update did not'
+          f' get; call tx.update(grads, state, params, {argument}=...).'
+      )
+    return self.extra_args[argument]
+
+
+class Rule(Protocol):
+  """How a kind of policy starts and decides, given its arguments."""
+
+  def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
+    """Whether the rate depends on more than the step."""
+    ...
+
+  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+    """Returns the rate before any signal, and the memory at the start."""
+    ...
+
+  def decide(
+      self,
+      arguments: Mapping[str, Any],
+      step: jax.Array,
+      memory: chex.ArrayTree,
+      signals: Signals | None,
+  ) -> tuple[Any, chex.ArrayTree]:
+    """Returns the rate of this update and the memory after it."""
+    ...
+
+
+def rate_dtype() -> Any:
+  """float32, or float64 where `jax_enable_x64` is set."""
+  return jnp.result_type(float)
+
+
+class Schedule(optax.GradientTransformationExtraArgs):
+  """A learning-rate policy: `(init, update)`, a function of the step, a value.
+
+  Made by the functions of `lrax.schedules` and `lrax.control`, and by the
+  decorator `lrax.schedule`; not by calling the class.
+
+  As a link of a chain it multiplies the updates by **minus** the rate, in
+  float32 or wider whatever the dtype of the updates, and returns them in their
+  own dtype. As a pytree, its array hyperparameters are leaves and its Python
+  numbers are static, so `jax.vmap`, `jax.grad` and `jax.jit` map over, derive
+  through and trace exactly those.
+
+  A tuple's subclass takes no weak references, so `jax.jit(schedule)` fails:
+  `schedule.value` is the plain function for that.
+
+  Attributes:
+    init: `init(params=None)` returns a `LearningRateState`.
+    update: `update(updates, state, params=None, **extra_args)` returns
+      `(-rate * updates, state)`.
+    constructor: the public function that made it.
+    arguments: the arguments it was made with, defaults filled in.
+
+  Example:
+    >>> import lrax
+    >>> policy = lrax.cosine_annealing(0.1, steps=100).with_warmup(10)
+    >>> policy
+    cosine_annealing(0.1, steps=100).with_warmup(10)
+    >>> float(policy(10))
+    0.10000000149011612
+    >>> policy == lrax.Schedule.from_dict(policy.to_dict())
+    True
+  """
+
+  constructor: Callable[..., Schedule]
+  arguments: dict[str, Any]
+  rule: Rule
+  value: Callable[[Numeric], jax.Array]
+
+  def __new__(
+      cls,
+      constructor: Callable[..., Schedule],
+      rule: Rule,
+      arguments: dict[str, Any],
+  ) -> Schedule:
+    # The functions hold the parts and not `self`: no reference cycle keeps a
+    # traced hyperparameter alive after its trace.
+    parts = (constructor.__name__, rule, arguments)
+    update: Any = functools.partial(_update, *parts)
+    self = super().__new__(cls, functools.partial(_init, *parts), update)
+    self.constructor = constructor
+    self.arguments = arguments
+    self.rule = rule
+    self.value = functools.partial(_value, *parts)
+    return self
+
+  @property
+  def closed_loop(self) -> bool:
+    """Whether the rate depends on signals of the training too."""
+    return self.rule.closed_loop(self.arguments)
+
+  def __call__(self, step: Any, **extra_args: Any) -> jax.Array:
+    """Returns the rate at `step`, int of any shape; below 0 the rate of step 0.
+
+    Optax's protocol of stateful hyperparameters passes a `LearningRateState`
+    instead, and gets the rate of the next update.
+    """
+    if isinstance(step, LearningRateState):
+      name = self.constructor.__name__
+      signals = Signals(None, None, None, extra_args)
+      return _advance(name, self.rule, self.arguments, step, signals)[0]
+    return self.value(step)
+
+  def with_warmup(self, steps: Any, init_value: Any = 0.0) -> Schedule:
+    """Puts a linear warmup of `steps` in front; see `schedules.with_warmup`."""
+    from lrax.schedules import _algebra
+
+    return _algebra.with_warmup(self, steps, init_value)
+
+  def __mul__(self, other: Any) -> Schedule:  # type: ignore[override]
+    from lrax.schedules import _algebra
+
+    return _algebra.product(self, other)
+
+  def __rmul__(self, other: Any) -> Schedule:  # type: ignore[override]
+    from lrax.schedules import _algebra
+
+    return _algebra.product(other, self)
+
+  def __add__(self, other: Any) -> Schedule:  # type: ignore[override]
+    from lrax.schedules import _algebra
+
+    return _algebra.sum(self, other)
+
+  def __radd__(self, other: Any) -> Schedule:
+    from lrax.schedules import _algebra
+
+    return _algebra.sum(other, self)
+
+  def to_dict(self) -> dict[str, Any]:
+    """Returns the expression as nested dicts of plain Python values.
+
+    Raises:
+      ValueError: a hyperparameter is traced, or is a function.
+    """
+    return {
+        'schedule': self.constructor.__name__,
+        'arguments': {k: _plain(self, k, v) for k, v in self.arguments.items()},
+    }
+
+  @staticmethod
+  def from_dict(
+      config: Mapping[str, Any],
+      constructors: Mapping[str, Callable[..., Schedule]] | None = None,
+  ) -> Schedule:
+    """Builds the schedule that `to_dict` described.
+
+    Args:
+      config: what `to_dict` returned, or the same written by hand.
+      constructors: your own constructors by name, beside lrax's.
+
+    Raises:
+      ValueError: an unknown name, or what the constructor refuses.
+      TypeError: `config` is not such a dict.
+    """
+    from lrax.schedules import _from_dict
+
+    return _from_dict.from_dict(config, constructors)
+
+  def __repr__(self) -> str:
+    show = getattr(self.rule, 'show', None)
+    return show(self) if show else show_call(self)
+
+  def __eq__(self, other: Any) -> bool:
+    return isinstance(other, Schedule) and _key(self) == _key(other)
+
+  def __ne__(self, other: Any) -> bool:
+    return not self == other
+
+  def __hash__(self) -> int:
+    return hash(_key(self))
+
+  def __reduce__(self):
+    return _rebuild, (self.constructor, self.arguments)
+
+
+def show_call(schedule: Schedule, skip: tuple[str, ...] = ()) -> str:
+  """`name(first, other=..., ...)`, without arguments left at their defaults."""
+  name = schedule.constructor.__name__
+  return f'{name}({show_arguments(schedule, skip)})'
+
+
+def show_arguments(schedule: Schedule, skip: tuple[str, ...] = ()) -> str:
+  """The arguments of the call, the first one by position."""
+  parameters = inspect.signature(schedule.constructor).parameters
+  shown = []
+  named = [(k, v) for k, v in schedule.arguments.items() if k not in skip]
+  for index, (name, value) in enumerate(named):
+    default = parameters[name].default
+    if type(value) is type(default) and value == default:
+      continue
+    text = _show_value(value)
+    shown.append(text if index == 0 else f'{name}={text}')
+  return ', '.join(shown)
+
+
+def _show_value(value: Any) -> str:
+  if isinstance(value, tuple) and not isinstance(value, Schedule):
+    return '[' + ', '.join(_show_value(v) for v in value) + ']'
+  if isinstance(value, Tracer):
+    return '<traced>'
+  return repr(value)
+
+
+def _plain(schedule: Schedule, name: str, value: Any) -> Any:
+  """The argument as plain Python, for `to_dict`."""
+  if isinstance(value, Schedule):
+    return value.to_dict()
+  if isinstance(value, tuple):
+    return [_plain(schedule, name, v) for v in value]
+  if isinstance(value, Tracer) or callable(value):
+    what = 'traced' if isinstance(value, Tracer) else 'a function'
+    raise ValueError(
+        f'{schedule.constructor.__name__}: `{name}` must be a plain value to go'
+        f' into a dict, got one that is {what}; keep the code that builds it.'
+    )
+  return np.asarray(value).item() if isinstance(value, jax.Array) else value
+
+
+def _key(value: Any) -> Any:
+  """What two equal schedules share: numbers by value, traced ones by identity."""
+  if isinstance(value, Schedule):
+    arguments = tuple((k, _key(v)) for k, v in value.arguments.items())
+    return (value.constructor, arguments)
+  if isinstance(value, tuple):
+    return tuple(_key(v) for v in value)
+  if isinstance(value, Tracer):
+    return ('traced', id(value))
+  return np.asarray(value).item() if isinstance(value, jax.Array) else value
+
+
+def _rebuild(constructor, arguments):
+  return constructor(**arguments)
+
+
+def _ready(value: Any) -> Any:
+  """Array hyperparameters in the rate's dtype; Python numbers stay exact."""
+  if isinstance(value, tuple) and not isinstance(value, Schedule):
+    return tuple(_ready(v) for v in value)
+  if isinstance(value, (jax.Array, np.ndarray)):
+    floating = jnp.issubdtype(value.dtype, jnp.floating)
+    return jnp.asarray(value, rate_dtype() if floating else value.dtype)
+  return value
+
+
+def decide(
+    rule: Rule,
+    arguments: Mapping[str, Any],
+    step: jax.Array,
+    memory: chex.ArrayTree,
+    signals: Signals | None,
+) -> tuple[jax.Array, chex.ArrayTree]:
+  """The rule's rate in the rate's dtype and the step's shape, and its memory."""
+  step = jnp.maximum(step, 0)
+  ready = {k: _ready(v) for k, v in arguments.items()}
+  rate, memory = rule.decide(ready, step, memory, signals)
+  rate = jnp.asarray(rate, rate_dtype())
+  return jnp.broadcast_to(rate, jnp.shape(step)), memory
+
+
+def as_step(name: str, step: Any) -> jax.Array:
+  """`step` as an int32 array of its own shape, refused if it is no count."""
+  if isinstance(step, float) and step.is_integer():
+    step = int(step)
+  array = step if isinstance(step, jax.Array) else np.asarray(step)
+  if not jnp.issubdtype(array.dtype, jnp.integer):
+    raise TypeError(
+        f'{name}: `step` must be a whole number or an integer array, got'
+        f' {array.dtype} {step!r}; steps count optimizer updates.'
+    )
+  if isinstance(array, np.ndarray) and array.size and array.max() > MAX_STEP:
+    raise ValueError(
+        f'{name}: `step` must be at most 2**31 - 1, got {array.max()}; clocks'
+        ' are int32.'
+    )
+  if isinstance(array, np.ndarray):
+    array = np.maximum(array, -1)  # an int64 far below 0 must not wrap around
+  return jnp.asarray(array, jnp.int32)
+
+
+def _value(name, rule, arguments, step):
+  if rule.closed_loop(arguments):
+    raise TypeError(
+        f'{name}: is closed loop: its rate depends on signals of the training,'
+        ' so it has no value at a step alone; put it in an optimizer and read'
+        ' lrax.get_learning_rate(opt_state).'
+    )
+  return decide(rule, arguments, as_step(name, step), (), None)[0]
+
+
+def _init(name, rule, arguments, params=None):
+  del name, params
+  ready = {k: _ready(v) for k, v in arguments.items()}
+  rate, memory = rule.start(ready)
+  dtype = rate_dtype()
+  return LearningRateState(
+      step=jnp.zeros((), jnp.int32),
+      learning_rate=jnp.asarray(rate, dtype),
+      scale=jnp.ones((), dtype),
+      override=jnp.full((), jnp.nan, dtype),
+      memory=memory,
+  )
+
+
+def _advance(name, rule, arguments, state, signals):
+  """The rate to apply now, and the state after it."""
+  if not isinstance(state, LearningRateState):
+    raise TypeError(
+        f'{name}: `state` must be the LearningRateState that init returned, got'
+        f' {type(state).__name__}; call init first.'
+    )
+  rate, memory = decide(rule, arguments, state.step, state.memory, signals)
+  scaled = rate * state.scale
+  rate = jnp.where(jnp.isnan(state.override), scaled, state.override)
+  state = state._replace(
+      step=optax.safe_increment(state.step),
+      learning_rate=rate.astype(state.learning_rate.dtype),
+      memory=memory,
+  )
+  return rate, state
+
+
+def _update(name, rule, arguments, updates, state=None, params=None, **extra_args):
+  # Optax's protocol of stateful hyperparameters: update(state) -> state.
+  if state is None and isinstance(updates, LearningRateState):
+    signals = Signals(None, None, None, extra_args)
+    return _advance(name, rule, arguments, updates, signals)[1]
+  signals = Signals(updates, params, None, extra_args)
+  rate, state = _advance(name, rule, arguments, state, signals)
+  scale = functools.partial(_times_minus, name, rate)
+  return jax.tree.map(scale, updates), state
+
+
+def _times_minus(name, rate, update):
+  """`-rate * update` in float32 or wider, returned in the update's dtype."""
+  dtype = jnp.result_type(update)
+  if not jnp.issubdtype(dtype, jnp.inexact):
+    raise TypeError(
+        f'{name}: `updates` must be floating-point arrays, got {dtype};'
+        ' take gradients with respect to floating-point parameters only.'
+    )
+  compute = jnp.promote_types(dtype, jnp.float32)
+  wide = jnp.asarray(update, compute)
+  return (wide * -rate.astype(jnp.finfo(compute).dtype)).astype(dtype)
+
+
+def _is_array(leaf: Any) -> bool:
+  return isinstance(leaf, (jax.Array, np.ndarray))
+
+
+def _flatten(schedule: Schedule):
+  leaves, treedef = jax.tree.flatten(schedule.arguments)
+  arrays = tuple(leaf for leaf in leaves if _is_array(leaf))
+  static = tuple(None if _is_array(leaf) else (leaf,) for leaf in leaves)
+  names = tuple(schedule.arguments)
+  return arrays, (schedule.constructor, schedule.rule, names, treedef, static)
+
+
+def _unflatten(aux, arrays):
+  constructor, rule, names, treedef, static = aux
+  remaining = iter(arrays)
+  leaves = [next(remaining) if s is None else s[0] for s in static]
+  arguments = jax.tree.unflatten(treedef, leaves)
+  return Schedule(constructor, rule, {name: arguments[name] for name in names})
+
+
+jax.tree_util.register_pytree_node(Schedule, _flatten, _unflatten)

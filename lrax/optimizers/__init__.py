@@ -1,0 +1,23 @@
+"""Optimizers: a transformation of `lrax.transforms` and a learning rate."""
+
+from lrax.optimizers._adagrad import adagrad
+from lrax.optimizers._adam import adam
+from lrax.optimizers._adamw import adamw
+from lrax.optimizers._amsgrad import amsgrad
+from lrax.optimizers._nadam import nadam
+from lrax.optimizers._nadamw import nadamw
+from lrax.optimizers._rmsprop import rmsprop
+from lrax.optimizers._sgd import sgd
+from lrax.optimizers._with_learning_rate import with_learning_rate
+
+__all__ = [
+    'adagrad',
+    'adam',
+    'adamw',
+    'amsgrad',
+    'nadam',
+    'nadamw',
+    'rmsprop',
+    'sgd',
+    'with_learning_rate',
+]

@@ -1,0 +1,74 @@
+"""AdamW: Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optax
+
+from lrax._types import Numeric
+from lrax.optimizers import _weight_decay
+from lrax.schedules import as_schedule
+from lrax.transforms import scale_by_adam
+
+
+def adamw(
+    learning_rate: Any,
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: Any = None,
+    weight_decay: Numeric = 1e-4,
+    mask: Any = None,
+    *,
+    nesterov: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+  """AdamW: Adam, and a decay of the weights that no gradient scales.
+
+  Formula:
+    parameter -= learning_rate * (adam + weight_decay * parameter)
+
+    with adam the direction of `lrax.adam`.
+
+  Args:
+    learning_rate: the rate: a number >= 0, a scalar array (traced too), a
+      `lrax.Schedule`, or any function of the step such as an optax schedule.
+    b1: share of the average of gradients that is kept, in [0, 1).
+    b2: share of the average of squares that is kept, in [0, 1).
+    eps: added to the root of the average square, >= 0.
+    eps_root: added under that root, >= 0.
+    mu_dtype: dtype of the average of gradients; None for the parameter's.
+    weight_decay: the coefficient lambda, a number >= 0, or a function of the
+      step.
+    mask: a tree of bools like the parameters, or a function of them that gives
+      one: where to decay. None for everywhere.
+    nesterov: whether to look one step ahead; see `nadamw`.
+
+  Returns:
+    An `optax.GradientTransformationExtraArgs`. Its state ends with a
+    `lrax.LearningRateState`; updates keep their dtype.
+
+  Raises:
+    TypeError: an argument is of the wrong kind.
+    ValueError: an argument is out of range.
+
+  Source:
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019,
+    algorithm 2. The paper multiplies the decay by the schedule's multiplier
+    only, not by the peak rate: its lambda is `weight_decay` times the peak.
+    Here, as in Optax and PyTorch, the whole rate multiplies it. Optax's default
+    of 1e-4 is kept; PyTorch's is 1e-2.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> params = {'w': jnp.array(1.0)}
+    >>> tx = lrax.adamw(0.5, weight_decay=1.0)
+    >>> updates, state = tx.update(params, tx.init(params), params)
+    >>> round(float(updates['w']), 5)
+    -1.0
+  """
+  scale = scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+  decay = _weight_decay.add_decayed_weights('adamw', weight_decay, mask)
+  return optax.chain(scale, decay, as_schedule(learning_rate, 'adamw'))

@@ -1,0 +1,167 @@
+"""`@schedule`: a formula becomes a public constructor of schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import functools
+import inspect
+from typing import Any
+from typing import NamedTuple
+from typing import overload
+
+import chex
+import jax
+
+from lrax import _checks
+from lrax import _types
+
+
+class OpenLoop(NamedTuple):
+  """The rule of a formula `(step, **arguments) -> rate`; it has no memory."""
+
+  formula: Callable[..., Any]
+
+  def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
+    del arguments
+    return False
+
+  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+    step = _types.as_step('start', 0)
+    return _types.decide(self, arguments, step, (), None)
+
+  def decide(
+      self,
+      arguments: Mapping[str, Any],
+      step: jax.Array,
+      memory: chex.ArrayTree,
+      signals: _types.Signals | None,
+  ) -> tuple[Any, chex.ArrayTree]:
+    del signals
+    return self.formula(step, **arguments), memory
+
+
+def constructor(
+    function: Callable[..., Any],
+    rule: _types.Rule,
+    leading: int,
+    checks: Mapping[str, _checks.Check],
+    together: Callable[..., None] | None = None,
+) -> Callable[..., _types.Schedule]:
+  """Makes the public constructor of a member from the function it is written as.
+
+  Args:
+    function: the member; its first `leading` parameters come from the update,
+      the others are the hyperparameters and become the constructor's.
+    rule: how the member starts and decides.
+    leading: how many parameters come from the update.
+    checks: checks by argument, where the name does not tell it.
+    together: a check `(owner, **arguments)` of arguments that go together.
+
+  Returns:
+    The constructor, with the function's name, docstring and place.
+
+  Raises:
+    TypeError: a check for an argument that the function has not.
+  """
+  signature = inspect.signature(function)
+  parameters = list(signature.parameters.values())[leading:]
+  unknown = set(checks) - {p.name for p in parameters}
+  if unknown:
+    raise TypeError(
+        f'{function.__name__}: `checks` must name its arguments, got'
+        f' {sorted(unknown)}; it has {[p.name for p in parameters]}.'
+    )
+  all_checks = {p.name: _checks.for_parameter(p) for p in parameters}
+  all_checks.update(checks)
+  public = signature.replace(
+      parameters=parameters, return_annotation=_types.Schedule
+  )
+
+  @functools.wraps(function)
+  def construct(*args: Any, **kwargs: Any) -> _types.Schedule:
+    try:
+      bound = public.bind(*args, **kwargs)
+    except TypeError as error:
+      names = ', '.join(public.parameters)
+      raise TypeError(
+          f'{function.__name__}({names}): {error}; see its docstring.'
+      ) from None
+    bound.apply_defaults()
+    arguments = {
+        name: all_checks[name](function.__name__, name, value)
+        for name, value in bound.arguments.items()
+    }
+    if together is not None:
+      together(function.__name__, **arguments)
+    return _types.Schedule(construct, rule, arguments)
+
+  construct.__signature__ = public  # type: ignore[attr-defined]
+  construct.__annotations__ = {
+      k: v
+      for k, v in function.__annotations__.items()
+      if k in public.parameters
+  } | {'return': _types.Schedule}
+  del construct.__wrapped__  # type: ignore[attr-defined]
+  return construct
+
+
+@overload
+def schedule(function: Callable[..., Any], /) -> Callable[..., _types.Schedule]:
+  ...
+
+
+@overload
+def schedule(
+    *, together: Callable[..., None] | None = None, **checks: _checks.Check
+) -> Callable[[Callable[..., Any]], Callable[..., _types.Schedule]]:
+  ...
+
+
+def schedule(function: Any = None, /, *, together: Any = None, **checks: Any) -> Any:
+  """Turns a formula into a constructor of schedules.
+
+  The function takes `step` first, an int32 array of any shape, at least 0, and
+  then its hyperparameters: Python numbers as they were given, or scalar
+  arrays, traced ones too, in the rate's dtype. It returns the rate at `step`,
+  element by element, and is written with `jax.numpy`: no Python branch on a
+  value. Its docstring becomes the constructor's. Everything else (the
+  gradient transformation, the state, the checks, `repr`, equality, pickling,
+  `to_dict`, the algebra) comes from here.
+
+  Arguments are checked by name: `…_value` is a rate (a finite number >= 0),
+  `…_steps` a length (a whole number >= 0), a bool default makes a flag, and
+  anything else is a finite number. A keyword of the decorator gives another
+  check, a function `(owner, name, value) -> value`.
+
+  Args:
+    function: the formula. Define it at the top of a module, so that schedules
+      made by it pickle.
+    together: a check `(owner, **arguments)` of arguments that go together,
+      called after each has passed its own; it raises or returns None.
+    **checks: checks by argument name.
+
+  Returns:
+    The constructor: the formula's signature without `step`, returning a
+    `lrax.Schedule`.
+
+  Raises:
+    TypeError: a check for an argument that the formula has not.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> @lrax.schedule
+    ... def logarithmic(step, init_value, decay_steps):
+    ...   '''init_value / (1 + log(1 + step / decay_steps)).'''
+    ...   return init_value / (1 + jnp.log1p(step / decay_steps))
+    >>> policy = logarithmic(0.5, decay_steps=10)
+    >>> policy
+    logarithmic(0.5, decay_steps=10)
+    >>> float(policy(0))
+    0.5
+  """
+  if function is None:
+    return functools.partial(schedule, together=together, **checks)
+  return constructor(function, OpenLoop(function), 1, checks, together)
+

@@ -1,0 +1,241 @@
+"""Changes to the learning rate of a run, without recompiling it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lrax import _checks
+from lrax import _types
+from lrax._types import Numeric
+from lrax.state import _find
+
+
+def _fill(field: Any, value: Any) -> Any:
+  """The field, every element set to `value`, in its own dtype and wrapper."""
+  fill = lambda old: jnp.broadcast_to(jnp.asarray(value, old.dtype), old.shape)
+  return jax.tree.map(fill, field)
+
+
+def _per_element(check: _checks.Check, caller: str, name: str, value: Any) -> Any:
+  """Checks a scalar; an array per element (a vmapped state) by its kind only."""
+  if jnp.ndim(value) == 0:
+    return check(caller, name, value)
+  return jnp.asarray(value)
+
+
+def set_learning_rate(
+    state: Any, value: Numeric, group: Hashable | None = None
+) -> Any:
+  """Overrides the rate from the next update on, until `follow_schedule`.
+
+  The policy's clock goes on counting. Nothing is recompiled: the override is a
+  number in the state.
+
+  Args:
+    state: any optimizer state; see `get_learning_rate`.
+    value: the rate, a finite number >= 0, traced too. For a state with leading
+      axes (`vmap`, `pmap`) an array that broadcasts to them.
+    group: the group to change; None for all.
+
+  Returns:
+    The state with the override, of the same structure, shapes and dtypes.
+
+  Raises:
+    TypeError: `value` is no real number.
+    ValueError: `value` is negative or not finite, there is no such group, or
+      no lrax learning rate is in `state`.
+
+  Source:
+    lrax's own; under a schedule Optax overwrites a rate set by hand.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> tx = lrax.sgd(lrax.linear(1.0, 0.0, steps=4))
+    >>> state = lrax.set_learning_rate(tx.init({'w': jnp.ones(())}), 0.125)
+    >>> updates, state = tx.update({'w': jnp.ones(())}, state)
+    >>> float(updates['w']), float(lrax.get_learning_rate(state))
+    (-0.125, 0.125)
+  """
+  caller = 'set_learning_rate'
+  value = _per_element(_checks.rate, caller, 'value', value)
+  override = lambda node: node._replace(override=_fill(node.override, value))
+  return _find.change(state, group, caller, override)
+
+
+def follow_schedule(state: Any, group: Hashable | None = None) -> Any:
+  """Ends an override: from the next update on the policy decides again.
+
+  Args:
+    state: any optimizer state; see `get_learning_rate`.
+    group: the group to change; None for all.
+
+  Returns:
+    The state without the override. The policy goes on where its clock is now;
+    a factor from `scale_learning_rate` stays.
+
+  Raises:
+    ValueError: there is no such group, or no lrax learning rate is in `state`.
+
+  Source:
+    lrax's own.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> tx = lrax.sgd(0.5)
+    >>> state = lrax.set_learning_rate(tx.init({'w': jnp.ones(())}), 0.125)
+    >>> _, state = tx.update({'w': jnp.ones(())}, lrax.follow_schedule(state))
+    >>> float(lrax.get_learning_rate(state))
+    0.5
+  """
+  follow = lambda node: node._replace(override=_fill(node.override, jnp.nan))
+  return _find.change(state, group, 'follow_schedule', follow)
+
+
+def scale_learning_rate(
+    state: Any, factor: Numeric, group: Hashable | None = None
+) -> Any:
+  """Multiplies what the policy gives by `factor`, from the next update on.
+
+  Factors add up: twice 0.5 is 0.25. An override is not scaled.
+
+  Args:
+    state: any optimizer state; see `get_learning_rate`.
+    factor: a finite number >= 0, traced too, or an array that broadcasts to
+      the leading axes of the state.
+    group: the group to change; None for all.
+
+  Returns:
+    The state with its scale multiplied.
+
+  Raises:
+    TypeError: `factor` is no real number.
+    ValueError: `factor` is negative or not finite, there is no such group, or
+      no lrax learning rate is in `state`.
+
+  Source:
+    lrax's own.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> tx = lrax.sgd(0.5)
+    >>> state = lrax.scale_learning_rate(tx.init({'w': jnp.ones(())}), 0.5)
+    >>> _, state = tx.update({'w': jnp.ones(())}, state)
+    >>> float(lrax.get_learning_rate(state))
+    0.25
+  """
+  caller = 'scale_learning_rate'
+  factor = _per_element(_checks.non_negative, caller, 'factor', factor)
+  times = lambda old: old * jnp.asarray(factor, old.dtype)
+  scale = lambda node: node._replace(scale=jax.tree.map(times, node.scale))
+  return _find.change(state, group, caller, scale)
+
+
+def restart_schedule(
+    state: Any, at: Numeric = 0, group: Hashable | None = None
+) -> Any:
+  """Moves the policy's clock to step `at`, and nothing else.
+
+  Moments, and Adam's count for its bias correction, stay as they are.
+
+  Args:
+    state: any optimizer state; see `get_learning_rate`.
+    at: the step that the next update takes its rate from, a whole number >= 0.
+    group: the group to change; None for all.
+
+  Returns:
+    The state with the policy's step moved.
+
+  Raises:
+    TypeError: `at` is no whole number.
+    ValueError: `at` is out of range, there is no such group, or no lrax
+      learning rate is in `state`.
+
+  Source:
+    lrax's own; resetting Optax's count resets Adam's bias correction too.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> tx = lrax.adam(lrax.linear(1.0, 0.0, steps=4))
+    >>> state = lrax.restart_schedule(tx.init({'w': jnp.ones(())}), at=3)
+    >>> _, state = tx.update({'w': jnp.ones(())}, state)
+    >>> float(lrax.get_learning_rate(state))
+    0.25
+  """
+  caller = 'restart_schedule'
+  at = _per_element(_checks.steps, caller, 'at', at)
+  move = lambda node: node._replace(step=_fill(node.step, at))
+  return _find.change(state, group, caller, move)
+
+
+def report(
+    state: Any, metric: Numeric, group: Hashable | None = None
+) -> Any:
+  """Hands a metric, such as an epoch's validation loss, to closed-loop policies.
+
+  It is kept in their memory and used at the next update, once.
+
+  Args:
+    state: any optimizer state; see `get_learning_rate`.
+    metric: a number, traced too. NaN and infinities are handed on: a policy
+      tells a diverged run by them.
+    group: the group whose policies hear it; None for all.
+
+  Returns:
+    The state with the metric in the memory of each closed-loop policy.
+
+  Raises:
+    TypeError: `metric` is no real number.
+    ValueError: no policy of the group is closed loop, there is no such group,
+      or no lrax learning rate is in `state`.
+
+  Source:
+    lrax's own; Flax's `TrainState.apply_gradients` forwards no metric to Optax.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> def start():
+    ...   return 1.0, ()
+    >>> @lrax.control.closed_loop(start)
+    ... def as_reported(memory, step, signals):
+    ...   told = ~jnp.isnan(signals.reported)
+    ...   return jnp.where(told, signals.reported, 1.0), memory
+    >>> tx = lrax.sgd(as_reported())
+    >>> state = lrax.report(tx.init({'w': jnp.ones(())}), 0.5)
+    >>> _, state = tx.update({'w': jnp.ones(())}, state)
+    >>> float(lrax.get_learning_rate(state))
+    0.5
+  """
+  caller = 'report'
+  if isinstance(metric, (bool, str)) or metric is None:
+    raise _checks.refuse(
+        caller, 'metric', 'a number', metric, 'pass a float or an array',
+        TypeError,
+    )
+  is_memory = lambda x: isinstance(x, _types.ClosedLoopMemory)
+  hearing = []
+
+  def hear(memory: Any) -> Any:
+    if not is_memory(memory):
+      return memory
+    hearing.append(memory)
+    return memory._replace(reported=_fill(memory.reported, metric))
+
+  def tell(node: _types.LearningRateState) -> _types.LearningRateState:
+    return node._replace(memory=jax.tree.map(hear, node.memory, is_leaf=is_memory))
+
+  told = _find.change(state, group, caller, tell)
+  if not hearing:
+    raise ValueError(
+        f'{caller}: `state` must hold a closed-loop policy, got open-loop ones'
+        ' only; a schedule of the step does not listen to a metric.'
+    )
+  return told

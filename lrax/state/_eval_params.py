@@ -1,0 +1,78 @@
+"""The parameters to evaluate, where they are not the ones being trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import chex
+import jax
+from jax.core import Tracer
+import optax
+
+from lrax.state import _find
+
+
+def eval_params(state: Any, params: Any) -> Any:
+  """Returns the parameters to evaluate, at any depth of nesting.
+
+  Some methods take gradients at one point and are meant to be judged at
+  another: schedule-free methods at their average, lookahead at its slow
+  parameters. For every other optimizer it returns `params` unchanged, so an
+  evaluation loop can always call it.
+
+  Formula:
+    schedule-free: x = (y - (1 - b1) * z) / b1, with y the trained parameters
+    and b1 and z from the state; lookahead: the slow parameters.
+
+  Args:
+    state: any optimizer state; see `get_learning_rate`.
+    params: the parameters being trained; for `optax.lookahead` its
+      `LookaheadParams`.
+
+  Returns:
+    The parameters to evaluate, of the structure, shapes and dtypes of `params`,
+    or of its slow part for lookahead.
+
+  Raises:
+    ValueError: a schedule-free state with b1 = 0, from which the average cannot
+      be computed. Inside `jax.jit`, where b1 has no value, that gives NaN.
+
+  Source:
+    Defazio et al., "The Road Less Scheduled", 2024, equation 1, solved for x,
+    as `optax.contrib.schedule_free_eval_params` does for an unnested state;
+    Zhang et al., "Lookahead Optimizer", 2019.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> params = {'w': jnp.ones(())}
+    >>> state = lrax.adam(0.1).init(params)
+    >>> lrax.eval_params(state, params) is params
+    True
+  """
+  if isinstance(params, optax.LookaheadParams):
+    params = params.slow
+  nodes = jax.tree.leaves(state, is_leaf=_is_schedule_free)
+  for node in filter(_is_schedule_free, nodes):
+    params = _average(node, params)
+  return params
+
+
+def _is_schedule_free(node: Any) -> bool:
+  return {'b1', 'weight_sum', 'z'} <= set(getattr(node, '_fields', ()))
+
+
+def _average(state: Any, params: Any) -> chex.ArrayTree:
+  b1 = _find.array(state.b1)
+  if not isinstance(b1, Tracer) and not b1.all():
+    raise ValueError(
+        'eval_params: `state` must have b1 > 0, got b1 = 0; without it the'
+        ' trained parameters hold nothing of the average.'
+    )
+
+  def solve(y: Any, z: Any) -> Any:
+    if isinstance(z, optax.MaskedNode):
+      return y  # this parameter belongs to another optimizer
+    return ((y - (1 - b1) * z) / b1).astype(y.dtype)
+
+  return jax.tree.map(solve, params, state.z)

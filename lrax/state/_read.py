@@ -1,0 +1,88 @@
+"""What the learning rate is: for people and for loggers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lrax.state import _find
+
+
+def get_learning_rate(state: Any) -> Any:
+  """Returns the rate that the latest update applied, at any depth of nesting.
+
+  Before the first update it is the rate of step 0. A change by
+  `set_learning_rate` and its kin shows after the next update, which applies it.
+
+  Args:
+    state: any optimizer state: of a chain, `optax.partition`, `masked`,
+      `MultiSteps`, `apply_if_finite`, `inject_hyperparams`, a Flax `TrainState`
+      or nnx `Optimizer`, or any pytree that holds one. Works inside `jax.jit`.
+
+  Returns:
+    The rate, an array of shape () in float32, or float64 under x64; or a dict
+    of rates by group where there are several. Groups are the labels of
+    `optax.partition`. A state with leading axes (`vmap`, `pmap`) gives them.
+
+  Raises:
+    ValueError: no lrax learning rate is in `state`; it says what was looked at.
+
+  Source:
+    lrax's own; Optax keeps no rate under a schedule (optax issue 206).
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> tx = lrax.adam(lrax.linear(1.0, 0.0, steps=4))
+    >>> state = tx.init({'w': jnp.ones(3)})
+    >>> float(lrax.get_learning_rate(state))
+    1.0
+  """
+  found = _find.find(state, 'get_learning_rate')
+  rates = {g: _find.array(f.state.learning_rate) for g, f in found.items()}
+  return rates if len(rates) > 1 else next(iter(rates.values()))
+
+
+def metrics(state: Any) -> dict[str, jax.Array]:
+  """Returns a flat dict of scalars about the learning rate, for any logger.
+
+  Args:
+    state: any optimizer state; see `get_learning_rate`.
+
+  Returns:
+    `learning_rate`, as applied by the latest update; `learning_rate_step`, the
+    policy's clock; `learning_rate_scale`, what `scale_learning_rate` made it;
+    `learning_rate_overridden`, 1 where `set_learning_rate` is in force, else 0.
+    Where there are several groups each name ends with `/group`.
+
+  Raises:
+    ValueError: no lrax learning rate is in `state`; it says what was looked at.
+
+  Source:
+    lrax's own.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> state = lrax.sgd(0.5).init({'w': jnp.ones(3)})
+    >>> {name: float(value) for name, value in lrax.metrics(state).items()}
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'learning_rate': 0.5, 'learning_rate_step': 0.0,
+     'learning_rate_scale': 1.0, 'learning_rate_overridden': 0.0}
+  """
+  found = _find.find(state, 'metrics')
+  result = {}
+  for group, (_, node) in found.items():
+    suffix = f'/{group}' if len(found) > 1 else ''
+    override = _find.array(node.override)
+    result |= {
+        f'learning_rate{suffix}': _find.array(node.learning_rate),
+        f'learning_rate_step{suffix}': _find.array(node.step),
+        f'learning_rate_scale{suffix}': _find.array(node.scale),
+        f'learning_rate_overridden{suffix}': jnp.where(
+            jnp.isnan(override), 0, 1
+        ),
+    }
+  return result

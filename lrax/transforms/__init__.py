@@ -1,0 +1,21 @@
+"""`scale_by_*`: one adaptive method a file, without a learning rate."""
+
+from lrax.transforms._scale_by_adagrad import scale_by_adagrad
+from lrax.transforms._scale_by_adagrad import ScaleByAdagradState
+from lrax.transforms._scale_by_adam import scale_by_adam
+from lrax.transforms._scale_by_amsgrad import scale_by_amsgrad
+from lrax.transforms._scale_by_nadam import scale_by_nadam
+from lrax.transforms._scale_by_nadam import ScaleByNadamState
+from lrax.transforms._scale_by_rms import scale_by_rms
+from lrax.transforms._scale_by_rms import ScaleByRmsState
+
+__all__ = [
+    'ScaleByAdagradState',
+    'ScaleByNadamState',
+    'ScaleByRmsState',
+    'scale_by_adagrad',
+    'scale_by_adam',
+    'scale_by_amsgrad',
+    'scale_by_nadam',
+    'scale_by_rms',
+]

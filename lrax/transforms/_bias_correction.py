@@ -1,0 +1,30 @@
+"""The weight that an exponential average has gathered since it started at 0."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lrax import _types
+
+
+def bias_correction(decay: Any, count: jax.Array) -> jax.Array:
+  """`1 - decay ** count`, without the cancellation of that difference.
+
+  At decay 0.999 and count 1 the difference is 0.001 and float32 keeps four of
+  its digits; -expm1(count * log(decay)) keeps them all.
+
+  Args:
+    decay: a number in [0, 1).
+    count: int32, at least 1.
+
+  Returns:
+    A scalar in the rate's dtype.
+  """
+  count = jnp.asarray(count, _types.rate_dtype())
+  if isinstance(decay, (int, float)):
+    return -jnp.expm1(count * math.log(decay)) if decay else jnp.ones_like(count)
+  return -jnp.expm1(count * jnp.log(jnp.asarray(decay, count.dtype)))

@@ -1,0 +1,106 @@
+"""Adam's direction, plain or with Nesterov's momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from lrax import _checks
+from lrax._types import Numeric
+from lrax.transforms import _leafwise
+from lrax.transforms._bias_correction import bias_correction
+
+
+def scale_by_adam(
+    b1: Numeric = 0.9,
+    b2: Numeric = 0.999,
+    eps: Numeric = 1e-8,
+    eps_root: Numeric = 0.0,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+  """Divides an average of the gradient by the root of one of its square.
+
+  Formula:
+    mu = b1 * mu + (1 - b1) * g
+    nu = b2 * nu + (1 - b2) * g ** 2
+    mu_hat = mu / (1 - b1 ** t), nu_hat = nu / (1 - b2 ** t)
+    update = mu_hat / (sqrt(nu_hat + eps_root) + eps)
+
+    with `nesterov`, mu_hat = b1 * mu / (1 - b1 ** (t + 1))
+    + (1 - b1) * g / (1 - b1 ** t); t counts updates from 1.
+
+  Args:
+    b1: share of the average of gradients that is kept, in [0, 1).
+    b2: share of the average of squares that is kept, in [0, 1).
+    eps: added to the root, >= 0.
+    eps_root: added under the root, >= 0; above 0 it makes derivatives through
+      the update finite where a gradient is 0.
+    mu_dtype: dtype of mu; None for the parameter's.
+    nesterov: whether to look one step ahead, as Nadam does.
+
+  Returns:
+    An `optax.GradientTransformationExtraArgs` with `optax.ScaleByAdamState`:
+    count int32 (), mu and nu in the parameters' shapes, nu in float32 or wider.
+    Updates keep their dtype and are computed in float32 or wider; a zero
+    gradient gives a finite update for every eps.
+
+  Raises:
+    TypeError: an argument is of the wrong kind.
+    ValueError: an argument is out of range.
+
+  Source:
+    Kingma and Ba, "Adam", 2015, algorithm 1; Dozat, "Incorporating Nesterov
+    Momentum into Adam", 2016, algorithm 2 with a constant momentum. The same
+    as Optax and, with eps_root = 0, PyTorch in float32 and float64; for
+    bfloat16 parameters both keep nu in bfloat16, where it never decays.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> import lrax
+    >>> tx = lrax.transforms.scale_by_adam(eps=0.0)
+    >>> updates, _ = tx.update({'w': jnp.array(-3.0)}, tx.init({'w': jnp.ones(())}))
+    >>> round(float(updates['w']), 5)
+    -1.0
+  """
+  b1 = _checks.decay('scale_by_adam', 'b1', b1)
+  b2 = _checks.decay('scale_by_adam', 'b2', b2)
+  eps = _checks.non_negative('scale_by_adam', 'eps', eps)
+  eps_root = _checks.non_negative('scale_by_adam', 'eps_root', eps_root)
+  nesterov = _checks.flag('scale_by_adam', 'nesterov', nesterov)
+
+  def init(params):
+    return optax.ScaleByAdamState(
+        count=jnp.zeros((), jnp.int32),
+        mu=_leafwise.zeros(params, mu_dtype),
+        nu=_leafwise.wide_zeros(params),
+    )
+
+  def update(updates, state, params=None, **extra_args):
+    del params, extra_args
+    count: Any = optax.safe_increment(state.count)
+    now, root = bias_correction(b1, count), bias_correction(b2, count)
+    ahead = bias_correction(b1, count + 1)
+
+    def leaf(g, mu, nu):
+      wide = _leafwise.wide_dtype(g)
+      real = _leafwise.real_dtype(wide)
+      gradient, moment = g.astype(wide), mu.astype(wide)
+      moment = b1 * moment + (1 - b1) * gradient
+      square = b2 * nu.astype(real) + (1 - b2) * _leafwise.square(gradient)
+      if nesterov:
+        hat = b1 * moment / ahead.astype(real)
+        hat += (1 - b1) * gradient / now.astype(real)
+      else:
+        hat = moment / now.astype(real)
+      scale = jnp.sqrt(square / root.astype(real) + eps_root) + eps
+      step = _leafwise.safe_divide(hat, scale).astype(g.dtype)
+      return step, moment.astype(mu.dtype), square.astype(nu.dtype)
+
+    steps, mu, nu = _leafwise.leafwise(leaf, 3, updates, state.mu, state.nu)
+    return steps, optax.ScaleByAdamState(count, mu, nu)
+
+  return optax.GradientTransformationExtraArgs(init, update)
