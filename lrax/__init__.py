@@ -7,9 +7,12 @@ rate are here; the tools are in subpackages: `lrax.tune` finds a rate,
 
 from lrax import control
 from lrax import optimizers
+from lrax import plot
 from lrax import schedules
 from lrax import state
+from lrax import tasks
 from lrax import transforms
+from lrax import tune
 from lrax._types import LearningRateState
 from lrax._types import Schedule
 from lrax.optimizers import adagrad
@@ -62,6 +65,7 @@ __all__ = [
     'nadam',
     'nadamw',
     'optimizers',
+    'plot',
     'polynomial_decay',
     'report',
     'restart_schedule',
@@ -73,8 +77,10 @@ __all__ = [
     'sgd',
     'state',
     'step_decay',
+    'tasks',
     'transforms',
     'transplant',
+    'tune',
     'warm_restarts',
     'with_learning_rate',
 ]

@@ -1,0 +1,31 @@
+"""Colours and axes that the figures share; matplotlib comes in here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+BLUE, GREEN, RED, FAINT = '#2c6fbb', '#2e8b57', '#c0392b', '#b8c4d0'
+
+
+def pyplot() -> Any:
+  """matplotlib.pyplot, or an error that says how to get it."""
+  try:
+    from matplotlib import pyplot as plt
+  except ImportError as error:
+    raise ImportError(
+        "plot: matplotlib draws the figures; pip install 'lrax[cli]'."
+    ) from error
+  return plt
+
+
+def axes(ax: Any) -> Any:
+  """The axes given, or those of a new figure."""
+  if ax is not None:
+    return ax
+  return pyplot().subplots(figsize=(6.4, 4.2), layout='constrained')[1]
+
+
+def seeds(values: Sequence[int]) -> str:
+  """'1 seed' or '3 seeds'."""
+  return f'{len(values)} seed{"s" * (len(values) > 1)}'

@@ -1,0 +1,21 @@
+"""Choosing a learning rate: the range test and the verified recommendation."""
+
+from lrax.tune._find import find
+from lrax.tune._find import Found
+from lrax.tune._find import Progress
+from lrax.tune._find import Row
+from lrax.tune._find import Trial
+from lrax.tune._find import trial_to_dict
+from lrax.tune._range_test import range_test
+from lrax.tune._range_test import RangeTest
+
+__all__ = [
+    'Found',
+    'Progress',
+    'RangeTest',
+    'Row',
+    'Trial',
+    'find',
+    'range_test',
+    'trial_to_dict',
+]

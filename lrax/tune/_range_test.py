@@ -1,0 +1,324 @@
+"""The learning-rate range test: one short run over rising rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from lrax import _checks
+from lrax import tasks
+from lrax.tune import _curves
+from lrax.tune import _train
+
+RULES = ('minimum/10', 'steepest', 'valley')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RangeTest:
+  """What a range test saw. Curves end where a run diverged, with NaN after.
+
+  Attributes:
+    task: the task's name.
+    learning_rates: (steps,), the ramp.
+    losses: (seeds, steps), the training loss before each update.
+    smoothed: (seeds, steps), the same smoothed without lag.
+    mean: (steps,), the seeds' mean of `smoothed`, as far as all of them came.
+    spread: (steps,), their standard deviation; 0 for one seed.
+    seeds: the seeds.
+    rule: the rule of `learning_rate`.
+    learning_rate: the suggestion, the geometric mean of the seeds'; NaN where
+      no seed's loss fell by more than its noise.
+    suggestions: (seeds,), each seed's.
+    largest_stable: the largest rate up to which no seed's loss had risen from
+      its lowest by more than its noise; NaN where `learning_rate` is.
+    diverged_at: (seeds,), the rate at which each run diverged, NaN if none did.
+    verdict: the same in plain words.
+  """
+
+  task: str
+  learning_rates: np.ndarray
+  losses: np.ndarray
+  smoothed: np.ndarray
+  mean: np.ndarray
+  spread: np.ndarray
+  seeds: tuple[int, ...]
+  rule: str
+  learning_rate: float
+  suggestions: np.ndarray
+  largest_stable: float
+  diverged_at: np.ndarray
+  verdict: str
+
+  def suggest(self, rule: str) -> float:
+    """The suggestion of another rule, from the same curves."""
+    rule = _checks.choice(*RULES)('suggest', 'rule', rule)
+    return _together(_suggestions(self.learning_rates, self.smoothed, rule))
+
+  def plot(self, ax: Any = None) -> Any:
+    """Draws the curves; see `lrax.plot.range_test`. Needs matplotlib."""
+    from lrax import plot
+
+    return plot.range_test(self, ax)
+
+  def to_dict(self) -> dict[str, Any]:
+    """Everything as plain values; NaN as None, so that it is valid JSON."""
+    return {
+        field.name: plain(getattr(self, field.name))
+        for field in dataclasses.fields(self)
+    }
+
+
+def plain(value: Any) -> Any:
+  """Plain Python of arrays and numbers, None where they are not finite."""
+  if isinstance(value, np.ndarray):
+    return [plain(v) for v in value]
+  if isinstance(value, (tuple, list)):
+    return [plain(v) for v in value]
+  if isinstance(value, dict):
+    return {k: plain(v) for k, v in value.items()}
+  if isinstance(value, (float, np.floating)):
+    return float(value) if np.isfinite(value) else None
+  return value.item() if isinstance(value, np.generic) else value
+
+
+def range_test(
+    task: tasks.Task,
+    optimizer: Any = 'adamw',
+    *,
+    min_value: float = 1e-7,
+    max_value: float = 10.0,
+    steps: int = 100,
+    seeds: Sequence[int] | int = 2,
+    rule: str = 'minimum/10',
+    smoothing: float = 0.6,
+    on_seed: Callable[[int, int], None] | None = None,
+) -> RangeTest:
+  """Trains while the rate rises geometrically, and reads off the curve.
+
+  Pure: it trains parameters of its own from each seed; yours are not touched.
+  The ramp is one compiled program for any rates and seeds. A run stops where
+  it diverges: where its loss is not finite, or its running average has risen
+  above where it began by more than it had gained and by more than its noise.
+
+  Formula:
+    rate_t = min_value * (max_value / min_value) ** (t / (steps - 1))
+    'minimum/10': a tenth of the rate where the smoothed loss is lowest
+    'steepest': the rate where it falls fastest per factor of the rate
+    'valley': a point halfway down the longest fall of the smoothed loss
+
+  Args:
+    task: what to train.
+    optimizer: a function of the rate that returns an optimizer, such as
+      `lrax.adamw`, or a text such as 'sgd(momentum=0.9)'.
+    min_value: the first rate, > 0; so small that nothing happens.
+    max_value: the last rate, > min_value; so large that training diverges.
+    steps: updates of the ramp, a whole number >= 10.
+    seeds: the seeds to average over, or how many.
+    rule: 'minimum/10', 'steepest' or 'valley'.
+    smoothing: share kept by the running average, in [0, 1); it is run forwards
+      and backwards, so that it does not lag.
+    on_seed: called with (seeds done, seeds) after each.
+
+  Returns:
+    A `RangeTest`.
+
+  Raises:
+    TypeError: an argument is of the wrong kind, or the task's loss is no
+      scalar.
+    ValueError: an argument is out of range.
+
+  Source:
+    Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
+    section 3.3; the rules are those of fastai's `lr_find`, where 'valley'
+    takes the longest falling subsequence and a point halfway along it. A
+    suggestion is a place to look, not an answer: `lrax.tune.find` verifies it.
+
+  Example:
+    >>> import lrax
+    >>> test = lrax.tune.range_test(lrax.tasks.digits(), 'adamw', seeds=1)
+    >>> 1e-3 < test.learning_rate < 1e-2
+    True
+  """
+  owner = 'range_test'
+  min_value = _checks.positive(owner, 'min_value', min_value)
+  max_value = _checks.positive(owner, 'max_value', max_value)
+  if not min_value < max_value:
+    raise _checks.refuse(
+        owner, 'max_value', f'above `min_value`, {min_value}', max_value,
+        'the rate rises during the test',
+    )
+  steps = _checks.number(
+      'a whole number >= 10', lambda x: x >= 10, 'a curve needs points', whole=True
+  )(owner, 'steps', steps)
+  rule = _checks.choice(*RULES)(owner, 'rule', rule)
+  smoothing = _checks.decay(owner, 'smoothing', smoothing)
+  trainer = _train.trainer(task, optimizer, owner)
+  return run(
+      trainer, min_value, max_value, steps, as_seeds(seeds, owner), rule,
+      smoothing, on_seed,
+  )
+
+
+def run(
+    trainer: _train.Trainer,
+    min_value: float,
+    max_value: float,
+    steps: int,
+    seeds: tuple[int, ...],
+    rule: str = 'minimum/10',
+    smoothing: float = 0.6,
+    on_seed: Callable[[int, int], None] | None = None,
+) -> RangeTest:
+  """The range test of a trainer that is compiled already."""
+  ramp = min_value * (max_value / min_value) ** (np.arange(steps) / (steps - 1))
+  losses = np.full((len(seeds), steps), np.nan)
+  smoothed = np.full((len(seeds), steps), np.nan)
+  diverged_at = np.full(len(seeds), np.nan)
+  stop = lambda losses: _curves.diverged(losses) is not None
+  for row, seed in enumerate(seeds):
+    seen = trainer.run(ramp, seed, stop, validate=False).losses
+    end = _curves.diverged(seen)
+    if end is not None:
+      diverged_at[row] = ramp[end]
+    seen = seen[:end]
+    losses[row, : len(seen)] = seen
+    smoothed[row, : len(seen)] = _curves.smooth(seen, smoothing)
+    if on_seed is not None:
+      on_seed(row + 1, len(seeds))
+  shared = int(np.isfinite(smoothed).all(axis=0).sum())
+  mean, spread = np.full(steps, np.nan), np.full(steps, np.nan)
+  mean[:shared] = smoothed[:, :shared].mean(axis=0)
+  spread[:shared] = smoothed[:, :shared].std(axis=0)
+  suggestions = _suggestions(ramp, smoothed, rule)
+  suggestion = _together(suggestions)
+  noises = [_noise(a, b) for a, b in zip(losses, smoothed)]
+  stable = [_last_stable(ramp, s, n) for s, n in zip(smoothed, noises)]
+  if not _fell(smoothed, noises):
+    suggestion, suggestions = np.nan, np.full(len(seeds), np.nan)
+  largest = float(np.min(stable)) if np.isfinite(suggestion) else np.nan
+  return RangeTest(
+      task=trainer.task.name,
+      learning_rates=ramp,
+      losses=losses,
+      smoothed=smoothed,
+      mean=mean,
+      spread=spread,
+      seeds=seeds,
+      rule=rule,
+      learning_rate=suggestion,
+      suggestions=suggestions,
+      largest_stable=largest,
+      diverged_at=diverged_at,
+      verdict=_verdict(ramp, mean, rule, suggestion, largest, diverged_at),
+  )
+
+
+def as_seeds(seeds: Any, owner: str) -> tuple[int, ...]:
+  """The seeds that `seeds` stands for: a count, or the seeds themselves."""
+  if isinstance(seeds, (str, bytes)) or seeds is None:
+    raise _checks.refuse(
+        owner, 'seeds', 'a count or a list of whole numbers', seeds,
+        'for example 3 or [0, 1, 2]', TypeError,
+    )
+  if not isinstance(seeds, Sequence) and np.ndim(seeds) == 0:
+    count = _checks.number(
+        'a whole number >= 1', lambda x: x >= 1, 'one run for each seed', whole=True
+    )
+    return tuple(range(int(count(owner, 'seeds', seeds))))
+  values = tuple(int(_checks.steps(owner, 'seeds', s)) for s in seeds)
+  if not values or len(set(values)) < len(values):
+    raise _checks.refuse(
+        owner, 'seeds', 'at least one, each once', list(values), 'leave out doubles'
+    )
+  return values
+
+
+def _noise(losses: np.ndarray, smoothed: np.ndarray) -> float:
+  """The standard deviation of a batch's loss around the smoothed curve.
+
+  From the median absolute deviation, which the leaps of an unstable end do not
+  reach; 1.4826 makes it the standard deviation of normal noise.
+  """
+  gap = (losses - smoothed)[np.isfinite(smoothed)]
+  if len(gap) < 3:
+    return 0.0
+  return float(1.4826 * np.median(np.abs(gap - np.median(gap))))
+
+
+def _fell(smoothed: np.ndarray, noises: list[float]) -> bool:
+  """Whether some seed's smoothed loss fell by more than its noise."""
+  drops = [c[0] - np.nanmin(c) if np.isfinite(c[0]) else 0.0 for c in smoothed]
+  return any(d > n and d > 0 for d, n in zip(drops, noises))
+
+
+def _last_stable(ramp: np.ndarray, curve: np.ndarray, noise: float) -> float:
+  """The largest rate before the curve left its lowest point by its noise."""
+  curve = curve[np.isfinite(curve)]
+  if not len(curve):
+    return np.nan
+  lowest = int(np.argmin(curve))
+  within = curve[lowest:] <= curve[lowest] + noise
+  last = len(within) if within.all() else int(np.argmin(within))
+  return float(ramp[lowest + last - 1])
+
+
+def _suggestions(ramp: np.ndarray, smoothed: np.ndarray, rule: str) -> np.ndarray:
+  return np.asarray([_suggestion(ramp, s[np.isfinite(s)], rule) for s in smoothed])
+
+
+def _suggestion(ramp: np.ndarray, curve: np.ndarray, rule: str) -> float:
+  """One curve's suggestion by one rule."""
+  if len(curve) < 3:
+    return np.nan
+  lowest = int(np.argmin(curve))
+  if rule == 'minimum/10':
+    return float(ramp[lowest] / 10)
+  if rule == 'steepest':
+    slopes = np.gradient(curve, np.log(ramp[: len(curve)]))
+    return float(ramp[int(np.argmin(slopes[: lowest + 1]))])
+  return float(ramp[_valley(curve)])
+
+
+def _valley(curve: np.ndarray) -> int:
+  """A point halfway along the longest falling subsequence of the curve."""
+  length = np.ones(len(curve), int)
+  before = np.arange(len(curve))
+  for i in range(1, len(curve)):
+    higher = np.flatnonzero(curve[:i] > curve[i])
+    if len(higher):
+      best = higher[int(np.argmax(length[higher]))]
+      length[i], before[i] = length[best] + 1, best
+  chain = [int(np.argmax(length))]
+  while before[chain[-1]] != chain[-1]:
+    chain.append(int(before[chain[-1]]))
+  return chain[len(chain) // 2]
+
+
+def _together(suggestions: np.ndarray) -> float:
+  """The geometric mean of the seeds' suggestions."""
+  finite = suggestions[np.isfinite(suggestions)]
+  return float(np.exp(np.log(finite).mean())) if len(finite) else np.nan
+
+
+def _verdict(ramp, mean, rule, suggestion, largest, diverged_at) -> str:
+  if not np.isfinite(suggestion):
+    if np.isfinite(diverged_at).all() and diverged_at.max() <= ramp[len(ramp) // 4]:
+      return (
+          f'Training diverged by {diverged_at.max():.2g}, near the start of the'
+          ' ramp: lower min_value.'
+      )
+    return (
+        'The loss never fell by more than its noise: no suggestion. Use a larger'
+        ' max_value, more steps or larger batches, or check the loss.'
+    )
+  said = f'{rule} suggests {suggestion:.2g}; stable up to {largest:.2g}'
+  gone = diverged_at[np.isfinite(diverged_at)]
+  if len(gone):
+    return f'{said}; diverged from {gone.min():.2g}.'
+  if np.nanargmin(mean) >= len(ramp) - 2:
+    return f'{said}; the loss was still falling at the end: raise max_value.'
+  return f'{said}; no run diverged.'

@@ -1,0 +1,762 @@
+"""What every optimizer of lrax.optimizers and transformation of lrax.transforms
+must do, whatever its method. Members are found by their return type.
+"""
+
+import collections
+from collections.abc import Mapping
+import inspect
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lrax
+
+RATE = 0.1
+# For arguments without a default.
+SAMPLES = {'learning_rate': RATE, 'transform': optax.identity()}
+# For numbers that are off by default.
+NUMBERS = {'momentum': 0.9, 'momentum_decay': 4e-3}
+
+# Compiled code contracts a * b + c to one rounding and reorders sums: a few
+# float32 roundings of 6e-8 an update, for up to four updates of about 1.
+FUSED = {'rtol': 2e-6, 'atol': 2e-7}
+
+
+def _members():
+  found = {}
+  for family in (lrax.optimizers, lrax.transforms):
+    for name in family.__all__:
+      member = getattr(family, name)
+      if inspect.isclass(member):
+        continue
+      result = typing.get_type_hints(member).get('return')
+      if inspect.isclass(result) and issubclass(
+          result, optax.GradientTransformation
+      ):
+        found[name] = member
+  return found
+
+
+MEMBERS = _members()
+OPTIMIZERS = [name for name in MEMBERS if name in lrax.optimizers.__all__]
+
+every_member = pytest.mark.parametrize('name', MEMBERS)
+every_optimizer = pytest.mark.parametrize('name', OPTIMIZERS)
+
+
+def _numbers():
+  """Each member's arguments that are numbers."""
+  pairs = []
+  for name, member in MEMBERS.items():
+    for argument, parameter in inspect.signature(member).parameters.items():
+      known = NUMBERS | {'learning_rate': RATE}
+      number = known.get(argument, parameter.default)
+      if isinstance(number, float):
+        pairs.append((name, argument, number))
+  return pairs
+
+
+every_number = pytest.mark.parametrize('name, argument, number', _numbers())
+
+
+def build(name, **wished):
+  """The member with sample arguments, and of those wished the ones it has."""
+  parameters = inspect.signature(MEMBERS[name]).parameters
+  needed = [k for k, p in parameters.items() if p.default is inspect.Parameter.empty]
+  arguments = {k: SAMPLES[k] for k in needed}
+  return MEMBERS[name](
+      **arguments | {k: v for k, v in wished.items() if k in parameters}
+  )
+
+
+def tree(seed, dtype=np.float32, lead=()):
+  """Nested dicts, lists and tuples of seeded normal numbers, shape (2, 3) each."""
+  rng = np.random.default_rng(seed)
+  draw = lambda: jnp.asarray(rng.normal(size=(*lead, 2, 3)), dtype)
+  return {'layers': [{'kernel': draw(), 'scale': draw()}], 'pair': (draw(), draw())}
+
+
+def assert_close(actual, expected, **tolerance):
+  assert jax.tree.structure(actual) == jax.tree.structure(expected)
+  check = lambda a, e: np.testing.assert_allclose(a, e, **tolerance)
+  jax.tree.map(check, actual, expected)
+
+
+def dtypes(x):
+  return jax.tree.map(lambda leaf: jnp.result_type(leaf), x)
+
+
+def test_members_are_found():
+  """Every public function of the two families is one, and some are known."""
+  functions = {
+      name
+      for family in (lrax.optimizers, lrax.transforms)
+      for name in family.__all__
+      if not inspect.isclass(getattr(family, name))
+  }
+  assert functions == set(MEMBERS)
+  assert {'sgd', 'adamw', 'with_learning_rate', 'scale_by_adam'} <= set(MEMBERS)
+
+
+# --- jit, vmap, scan
+
+
+def _eager(tx, params, gradients):
+  """The updates of each gradient, without jit, and the last state."""
+  state, every = tx.init(params), []
+  for g in gradients:
+    updates, state = tx.update(g, state, params)
+    every.append(updates)
+  return every, state
+
+
+def _row(x, i):
+  return jax.tree.map(lambda leaf: leaf[i], x)
+
+
+@every_member
+def test_jit_equals_eager(name):
+  tx = build(name)
+  params = tree(0)
+  state, update = tx.init(params), jax.jit(tx.update)
+  expected, last = _eager(tx, params, [tree(1), tree(2)])
+  for seed in (1, 2):
+    updates, state = update(tree(seed), state, params)
+    assert_close(updates, expected[seed - 1], **FUSED)
+  assert_close(state, last, **FUSED)
+
+
+@every_member
+def test_vmap_equals_a_loop(name):
+  tx = build(name)
+  params, first, second = (tree(seed, lead=(3,)) for seed in (0, 1, 2))
+
+  @jax.jit
+  @jax.vmap
+  def two_updates(params, first, second):
+    _, state = tx.update(first, tx.init(params), params)
+    return tx.update(second, state, params)
+
+  updates, states = two_updates(params, first, second)
+  for i in range(3):
+    gradients = [_row(first, i), _row(second, i)]
+    expected, last = _eager(tx, _row(params, i), gradients)
+    assert_close(_row(updates, i), expected[-1], **FUSED)
+    assert_close(_row(states, i), last, **FUSED)
+
+
+@every_member
+def test_scan_equals_a_loop(name):
+  tx = build(name)
+  params, gradients = tree(0), tree(1, lead=(4,))
+
+  def step(state, g):
+    updates, state = tx.update(g, state, params)
+    return state, updates
+
+  state, updates = jax.lax.scan(step, tx.init(params), gradients)
+  expected, last = _eager(tx, params, [_row(gradients, i) for i in range(4)])
+  for i in range(4):
+    assert_close(_row(updates, i), expected[i], **FUSED)
+  assert_close(state, last, **FUSED)
+
+
+# --- one compiled program
+
+
+def _counting(tx):
+  """A jitted update, and the list that grows with each trace of it."""
+  traces = []
+
+  @jax.jit
+  def update(gradients, state, params):
+    traces.append(None)
+    return tx.update(gradients, state, params)
+
+  return update, traces
+
+
+@every_member
+def test_new_gradients_do_not_recompile(name):
+  update, traces = _counting(build(name))
+  params = tree(0)
+  state = build(name).init(params)
+  for seed in range(3):
+    _, state = update(tree(seed), state, params)
+  assert len(traces) == 1
+
+
+@every_optimizer
+def test_a_change_of_the_rate_does_not_recompile(name):
+  tx = build(name, learning_rate=lrax.linear(0.5, 0.0, steps=8))
+  update, traces = _counting(tx)
+  params = tree(0)
+  state = tx.init(params)
+  seen = []
+  for change in (
+      lambda state: state,
+      lambda state: lrax.set_learning_rate(state, 0.25),
+      lrax.follow_schedule,
+      lambda state: lrax.scale_learning_rate(state, 0.5),
+      lambda state: lrax.restart_schedule(state, at=0),
+  ):
+    _, state = update(tree(1), change(state), params)
+    seen.append(float(lrax.get_learning_rate(state)))
+  # 1/2 - t/16; the override at t = 1; half of t = 3; half of t = 0; all exact.
+  assert seen == [0.5, 0.25, 0.375, 0.15625, 0.25]
+  assert len(traces) == 1
+
+
+@every_member
+def test_python_scalars_as_parameters_do_not_recompile(name):
+  """A state that starts weakly typed compiles a second time after one update."""
+  tx = build(name)
+  update, traces = _counting(tx)
+  params = {'a': 1.0, 'b': 2.0}
+  state = tx.init(params)
+  for _ in range(3):
+    updates, state = update({'a': 0.5, 'b': -0.25}, state, params)
+  assert all(jnp.isfinite(u) for u in jax.tree.leaves(updates))
+  assert len(traces) == 1
+
+
+@every_optimizer
+def test_one_program_for_many_rates(name):
+  traces = []
+  params, gradients = tree(0), tree(1)
+
+  @jax.jit
+  def updates(rate):
+    traces.append(None)
+    tx = build(name, learning_rate=rate)
+    return tx.update(gradients, tx.init(params), params)[0]
+
+  for rate in (0.1, 0.2):
+    tx = build(name, learning_rate=rate)
+    expected = tx.update(gradients, tx.init(params), params)[0]
+    assert_close(updates(rate), expected, **FUSED)
+  assert len(traces) == 1
+
+
+@every_optimizer
+def test_vmap_over_rates_equals_a_loop(name):
+  rates = jnp.array([0.0, 0.01, 0.5])
+  params, gradients = tree(0), tree(1)
+
+  def two_updates(rate):
+    tx = build(name, learning_rate=rate)
+    state = tx.init(params)
+    _, state = tx.update(gradients, state, params)
+    updates, state = tx.update(gradients, state, params)
+    return updates, lrax.get_learning_rate(state)
+
+  together, applied = jax.jit(jax.vmap(two_updates))(rates)
+  assert applied.tolist() == rates.tolist()
+  for i, rate in enumerate(rates):
+    assert_close(_row(together, i), two_updates(rate)[0], **FUSED)
+
+
+# --- the learning rate
+
+
+@every_optimizer
+@pytest.mark.parametrize(
+    'rate',
+    [
+        np.float64(RATE),
+        np.array(RATE),
+        jnp.float32(RATE),
+        lrax.constant(RATE),
+        optax.constant_schedule(RATE),
+        lambda step: RATE,
+    ],
+    ids=['numpy', 'array', 'jax', 'lrax', 'optax', 'function'],
+)
+def test_learning_rate_may_be(rate, name):
+  """All give, to the bit, what the Python float gives."""
+  params, gradients = tree(0), tree(1)
+  expected, same = (
+      build(name, learning_rate=r).update(
+          gradients, build(name, learning_rate=r).init(params), params
+      )
+      for r in (RATE, rate)
+  )
+  assert_close(same[0], expected[0], rtol=0)
+  np.testing.assert_array_equal(lrax.get_learning_rate(same[1]), np.float32(RATE))
+
+
+@every_optimizer
+@pytest.mark.parametrize(
+    'schedule',
+    [lrax.linear(0.5, 0.0, steps=4), optax.linear_schedule(0.5, 0.0, 4)],
+    ids=['lrax', 'optax'],
+)
+def test_the_schedule_advances(name, schedule):
+  tx = build(name, learning_rate=schedule, weight_decay=0.0)
+  params, g = jnp.ones(3), jnp.ones(3)
+  state = tx.init(params)
+  assert float(lrax.get_learning_rate(state)) == 0.5
+  for t, rate in enumerate([0.5, 0.375, 0.25, 0.125, 0.0, 0.0]):
+    (policy,) = [
+        node
+        for node in jax.tree.leaves(
+            state, is_leaf=lambda x: isinstance(x, lrax.LearningRateState)
+        )
+        if isinstance(node, lrax.LearningRateState)
+    ]
+    assert int(policy.step) == t
+    updates, state = tx.update(g, state, params)
+    # 1/2 - t/8, exact in binary.
+    assert float(lrax.get_learning_rate(state)) == rate
+    assert bool((updates == 0).all()) == (rate == 0)
+
+
+@every_optimizer
+def test_the_rate_multiplies_the_whole_update(name):
+  """Twice the rate, by any way, is twice the update: it comes last."""
+  params = tree(0)
+  small, large = build(name, learning_rate=0.125), build(name, learning_rate=0.25)
+  override = scaled = plain = small.init(params)
+  doubled = large.init(params)
+  override = lrax.set_learning_rate(override, 0.25)
+  scaled = lrax.scale_learning_rate(scaled, 2.0)
+  for seed in (1, 2):
+    g = tree(seed)
+    expected, plain = small.update(g, plain, params)
+    twice = jax.tree.map(lambda u: 2 * u, expected)
+    u, doubled = large.update(g, doubled, params)
+    assert_close(u, twice, rtol=0)  # a factor of 2 rounds nothing
+    u, override = small.update(g, override, params)
+    assert_close(u, twice, rtol=0)
+    u, scaled = small.update(g, scaled, params)
+    assert_close(u, twice, rtol=0)
+
+
+@every_optimizer
+def test_a_rate_of_zero_moves_nothing(name):
+  tx = build(name, learning_rate=0.0)
+  params = tree(0)
+  updates, _ = tx.update(tree(1), tx.init(params), params)
+  assert all((u == 0).all() for u in jax.tree.leaves(updates))
+
+
+@every_optimizer
+@pytest.mark.parametrize('rate', [-0.1, float('nan'), float('inf')])
+def test_refuses_a_rate_out_of_range(name, rate):
+  with pytest.raises(ValueError, match=f'{name}: `learning_rate` must be'):
+    build(name, learning_rate=rate)
+
+
+@every_optimizer
+@pytest.mark.parametrize('rate', [None, 'fast', True, [0.1]])
+def test_refuses_what_is_no_rate(name, rate):
+  with pytest.raises(TypeError, match=f'{name}: `learning_rate` must be'):
+    build(name, learning_rate=rate)
+
+
+# --- structure and dtypes
+
+DTYPES = ['float32', 'bfloat16', 'float16', 'complex64']
+
+
+def _layout(x):
+  """Structure, shapes, dtypes and weak types."""
+  leaf = lambda a: (a.shape, a.dtype, getattr(a, 'weak_type', False))
+  return jax.tree.structure(x), [leaf(a) for a in jax.tree.leaves(x)]
+
+
+@every_member
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_state_and_updates_keep_their_layout(name, dtype):
+  tx = build(name)
+  params = tree(0, dtype)
+  state = jax.eval_shape(tx.init, params)
+  updates, after = jax.eval_shape(tx.update, params, state, params)
+  assert _layout(after) == _layout(state)
+  assert _layout(updates) == _layout(params)
+
+
+@every_member
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_state_and_updates_keep_their_layout_under_x64(name, dtype):
+  with jax.enable_x64(True):
+    tx = build(name)
+    params = tree(0, dtype)
+    state = jax.eval_shape(tx.init, params)
+    updates, after = jax.eval_shape(tx.update, params, state, params)
+    assert _layout(after) == _layout(state)
+    assert _layout(updates) == _layout(params)
+
+
+@every_optimizer
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_the_rate_is_float32_whatever_the_parameters(name, dtype):
+  tx = build(name)
+  params = tree(0, dtype)
+  state = jax.eval_shape(tx.init, params)
+  _, after = jax.eval_shape(tx.update, params, state, params)
+  for s in (state, after):
+    assert lrax.get_learning_rate(s).dtype == jnp.float32
+
+
+@every_optimizer
+def test_the_rate_is_float64_under_x64(name):
+  with jax.enable_x64(True):
+    tx = build(name)
+    params = tree(0, 'float32')
+    state = jax.eval_shape(tx.init, params)
+    _, after = jax.eval_shape(tx.update, params, state, params)
+    assert lrax.get_learning_rate(after).dtype == jnp.float64
+
+
+def _one_update(name, argument):
+  """State, updates and next state, as a function of one hyperparameter."""
+
+  def one_update(value, params):
+    tx = build(name, **{argument: value})
+    state = tx.init(params)
+    updates, after = tx.update(params, state, params)
+    return state, updates, after
+
+  return one_update
+
+
+@every_number
+def test_a_traced_number_changes_no_dtype(name, argument, number):
+  """A float32 hyperparameter leaves bfloat16 updates and the state as they are."""
+  params = tree(0, 'bfloat16')
+  value = jax.ShapeDtypeStruct((), jnp.float32)
+  one_update = _one_update(name, argument)
+  state, updates, after = jax.eval_shape(one_update, value, params)
+  assert dtypes(updates) == dtypes(params)
+  assert dtypes(after) == dtypes(state)
+
+
+@every_number
+def test_a_traced_number_changes_no_dtype_under_x64(name, argument, number):
+  """A float64 hyperparameter leaves float32 updates and the state as they are."""
+  with jax.enable_x64(True):
+    params = tree(0, 'float32')
+    value = jax.ShapeDtypeStruct((), jnp.float64)
+    one_update = _one_update(name, argument)
+    state, updates, after = jax.eval_shape(one_update, value, params)
+    assert dtypes(updates) == dtypes(params)
+    assert dtypes(after) == dtypes(state)
+
+
+@every_member
+def test_traced_numbers_equal_python_ones(name):
+  numbers = {a: number for n, a, number in _numbers() if n == name}
+  if not numbers:
+    pytest.fail(f'{name} has no number: say here what it takes instead')
+  params = tree(0)
+
+  def two_updates(**numbers):
+    tx = build(name, **numbers)
+    _, state = tx.update(tree(1), tx.init(params), params)
+    return tx.update(tree(2), state, params)[0]
+
+  traced = {k: jnp.float32(v) for k, v in numbers.items()}
+  expected = two_updates(**numbers)
+  # A float32 0.999 is off by 1.3e-8, which is 1.3e-5 of 1 - 0.999 and half of
+  # that under the root.
+  assert_close(
+      jax.jit(two_updates)(**traced), expected, rtol=3e-5, atol=1e-6
+  )
+
+
+@every_member
+def test_bfloat16_updates_are_those_of_float32_rounded(name):
+  """The arithmetic is float32's; only what is kept and returned is narrow."""
+  tx = build(name)
+  params = tree(0, 'bfloat16')
+  wide = jax.tree.map(lambda x: x.astype(jnp.float32), params)
+  updates, _ = tx.update(params, tx.init(params), params)
+  expected, _ = tx.update(wide, tx.init(wide), wide)
+  # Where a link works in bfloat16 (a sum with the decayed weight), a second
+  # rounding comes to the last one: 2 * 2**-9, and what Python's 1 ulp gives.
+  assert_close(
+      jax.tree.map(lambda u: u.astype(jnp.float32), updates), expected,
+      rtol=2**-7, atol=0,
+  )
+
+
+@every_member
+def test_a_complex_phase_passes_through(name):
+  """Turning a complex gradient by an angle turns its update by that angle."""
+  tx = build(name)
+  g, turn = tree(1, 'complex64'), jnp.complex64(0.6 + 0.8j)
+  g = jax.tree.map(lambda x, y: x + 1j * y, g, tree(2, 'complex64'))
+  turned = jax.tree.map(lambda x: turn * x, g)
+  updates, _ = tx.update(g, tx.init(g), g)
+  updates_of_turned, _ = tx.update(turned, tx.init(g), turned)
+  expected = jax.tree.map(lambda u: turn * u, updates)
+  # Products of complex numbers: several float32 roundings of 6e-8.
+  assert_close(updates_of_turned, expected, rtol=2e-6, atol=2e-7)
+  # Real numbers, as complex ones, get the update that they get as real ones.
+  real = tree(1)
+  as_complex = tree(1, 'complex64')
+  updates, _ = tx.update(as_complex, tx.init(as_complex), as_complex)
+  expected, _ = tx.update(real, tx.init(real), real)
+  assert_close(
+      jax.tree.map(jnp.real, updates), expected, rtol=2e-6, atol=2e-7
+  )
+
+
+# --- trees
+
+
+@every_member
+def test_numpy_arrays_and_python_scalars_are_parameters(name):
+  tx = build(name)
+  plain = {'array': np.array([1.0, -2.0], np.float32), 'scalar': 0.5}
+  arrays = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), plain)
+  updates, state = tx.update(plain, tx.init(plain), plain)
+  expected, same = tx.update(arrays, tx.init(arrays), arrays)
+  assert_close(updates, expected, rtol=0)
+  assert_close(state, same, rtol=0)
+  assert all(isinstance(u, jax.Array) for u in jax.tree.leaves(updates))
+
+
+class Frozen(Mapping):
+  """A mapping that is a pytree of its own, as Flax's FrozenDict is."""
+
+  def __init__(self, **items):
+    self._items = items
+
+  def __getitem__(self, key):
+    return self._items[key]
+
+  def __iter__(self):
+    return iter(self._items)
+
+  def __len__(self):
+    return len(self._items)
+
+
+jax.tree_util.register_pytree_node(
+    Frozen,
+    lambda frozen: (tuple(frozen.values()), tuple(frozen)),
+    lambda keys, values: Frozen(**dict(zip(keys, values))),
+)
+Pair = collections.namedtuple('Pair', 'left right')
+
+
+@every_member
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        lambda a, b: {'outer': {'a': a}, 'b': b},
+        lambda a, b: [a, (b,)],
+        lambda a, b: Frozen(a=a, b=Frozen(c=b)),
+        lambda a, b: Pair(a, {'b': b}),
+        lambda a, b: {'a': a, 'none': None, 'b': [None, b]},
+        lambda a, b: {'a': a, 'masked': optax.MaskedNode(), 'b': b},
+    ],
+    ids=['dict', 'list', 'frozen', 'namedtuple', 'none', 'masked'],
+)
+def test_any_tree(name, wrap):
+  """Two leaves get the same updates in every tree, and the tree comes back."""
+  tx = build(name)
+  a, b = tree(0)['pair']
+
+  def two_updates(params):
+    _, state = tx.update(params, tx.init(params), params)
+    return tx.update(params, state, params)[0]
+
+  expected = two_updates((a, b))
+  assert_close(two_updates(wrap(a, b)), wrap(*expected), rtol=0)
+
+
+@every_member
+@pytest.mark.parametrize('empty', [{}, (), [], {'a': {}, 'b': None}])
+def test_an_empty_tree(name, empty):
+  tx = build(name)
+  state = tx.init(empty)
+  updates, after = tx.update(empty, state, empty)
+  assert updates == empty
+  assert jax.tree.structure(after) == jax.tree.structure(state)
+  assert dtypes(after) == dtypes(state)
+
+
+# --- values
+
+
+@every_member
+def test_zero_gradients_move_nothing_and_spoil_nothing(name):
+  """With no eps to divide by and no decay to add, in every dtype."""
+  tx = build(name, eps=0.0, weight_decay=0.0)
+  params = {dtype: jnp.ones((2, 3), dtype) for dtype in DTYPES}
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  state, update = tx.init(params), jax.jit(tx.update)
+  for _ in range(3):
+    updates, state = update(zeros, state, params)
+    assert all((u == 0).all() for u in jax.tree.leaves(updates))
+  updates, state = update(params, state, params)
+  assert all(jnp.isfinite(u).all() for u in jax.tree.leaves(updates))
+  assert all((u != 0).all() for u in jax.tree.leaves(updates))
+  # Averages decay at different speeds, some of them to 0.
+  for _ in range(300):
+    updates, state = update(zeros, state, params)
+  assert all(jnp.isfinite(u).all() for u in jax.tree.leaves(updates))
+  assert all(jnp.isfinite(u).all() for u in jax.tree.leaves(state[0]))
+
+
+@every_member
+def test_a_gradient_of_nan_shows_in_its_update_and_no_other(name):
+  """A failure is data in the result: a later link can see it and act."""
+  tx = build(name)
+  g = {'a': jnp.array([1.0, jnp.nan, -1.0]), 'b': jnp.array([1.0, 2.0, 3.0])}
+  updates, _ = tx.update(g, tx.init(g), jax.tree.map(jnp.ones_like, g))
+  assert jnp.isnan(updates['a']).tolist() == [False, True, False]
+  assert not jnp.isnan(updates['b']).any()
+
+
+@every_member
+def test_extra_arguments_are_accepted_and_ignored(name):
+  tx = build(name)
+  params = tree(0)
+  state = tx.init(params)
+  plain = tx.update(tree(1), state, params)
+  extra = tx.update(
+      tree(1), state, params, value=jnp.ones(()), grad=params, unknown='x'
+  )
+  assert_close(extra, plain, rtol=0)
+
+
+@every_member
+def test_chains_after_clipping(name):
+  tx = build(name)
+  params, g = tree(0), tree(1)
+  norm = np.sqrt(sum(np.sum(np.square(x)) for x in jax.tree.leaves(g)))
+  clipped = jax.tree.map(lambda x: x * (0.5 / norm), g)
+  assert norm > 0.5
+  chained = optax.chain(optax.clip_by_global_norm(0.5), tx)
+  updates, _ = chained.update(g, chained.init(params), params)
+  expected, _ = tx.update(clipped, tx.init(params), params)
+  # The norm is summed in another order: some float32 roundings of 6e-8.
+  assert_close(updates, expected, rtol=2e-6, atol=2e-7)
+
+
+@every_member
+def test_chains_before_others(name):
+  tx = build(name)
+  params, g = tree(0), tree(1)
+  chained = optax.chain(tx, optax.scale(0.5))
+  updates, _ = chained.update(g, chained.init(params), params)
+  expected, _ = tx.update(g, tx.init(params), params)
+  # A factor of 1/2 rounds nothing.
+  assert_close(updates, jax.tree.map(lambda u: u / 2, expected), rtol=0)
+
+
+def _optimizer(name, rate):
+  """The member with a rate: its own, or one put behind it."""
+  if name in OPTIMIZERS:
+    return build(name, learning_rate=rate)
+  return lrax.with_learning_rate(build(name), rate)
+
+
+@every_member
+def test_a_small_step_lowers_a_quadratic(name):
+  curvature = jnp.array([1.0, 10.0, 0.1])
+  loss = lambda x: jnp.sum(curvature * x**2) / 2
+  tx = _optimizer(name, 1e-3)
+  x = jnp.array([1.0, -1.0, 2.0])
+  state = tx.init(x)
+  for _ in range(3):
+    before = loss(x)
+    updates, state = tx.update(jax.grad(loss)(x), state, x)
+    x = optax.apply_updates(x, updates)
+    assert loss(x) < before
+
+
+@every_member
+def test_converges_at_its_defaults(name):
+  curvature = jnp.array([1.0, 3.0, 0.3])
+  tx = _optimizer(name, RATE)
+
+  def step(carry, _):
+    x, state = carry
+    updates, state = tx.update(curvature * x, state, x)
+    return (optax.apply_updates(x, updates), state), None
+
+  x = jnp.array([1.0, -1.0, 1.0])
+  (x, _), _ = jax.lax.scan(step, (x, tx.init(x)), length=500)
+  # Methods that normalise the gradient take steps of about a rate however near
+  # the minimum is, so a rate is how near they come.
+  assert jnp.abs(x).max() < RATE
+
+
+# --- swapping in for Optax
+
+# Members whose counterpart in Optax has another name, or none.
+COUNTERPARTS = {
+    'scale_by_adagrad': 'scale_by_rss',
+    'scale_by_nadam': None,  # Optax has no momentum schedule
+    'with_learning_rate': None,  # a chain
+}
+# Arguments of Optax that a member does not take, and why.
+NOT_TAKEN = {
+    ('nadam', 'nesterov'): "it makes it Nadam; Optax's nadam is adam with it bound",
+    ('nadamw', 'nesterov'): "it makes it Nadam; Optax's nadamw is adamw with it bound",
+}
+# Defaults that are the paper's and not Optax's.
+OTHER_DEFAULTS = {
+    ('amsgrad', 'bias_correction_mu'): 'algorithm 2 corrects nothing',
+    ('amsgrad', 'bias_correction_nu'): 'algorithm 2 corrects nothing',
+    ('scale_by_amsgrad', 'bias_correction_mu'): 'algorithm 2 corrects nothing',
+    ('scale_by_amsgrad', 'bias_correction_nu'): 'algorithm 2 corrects nothing',
+    ('adagrad', 'initial_accumulator_value'): 'the sum of squares starts empty',
+    ('adagrad', 'eps'): 'a delta outside the root is much smaller than one inside',
+    ('scale_by_adagrad', 'initial_accumulator_value'): (
+        'the sum of squares starts empty'
+    ),
+    ('scale_by_adagrad', 'eps'): (
+        'a delta outside the root is much smaller than one inside'
+    ),
+}
+
+
+def _signatures(name):
+  counterpart = COUNTERPARTS.get(name, name)
+  if counterpart is None:
+    pytest.skip('Optax has no counterpart')
+  theirs = inspect.signature(getattr(optax, counterpart)).parameters
+  taken = {k: p for k, p in theirs.items() if (name, k) not in NOT_TAKEN}
+  return dict(inspect.signature(MEMBERS[name]).parameters), taken
+
+
+def _positional(parameters):
+  return [
+      k for k, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD
+  ]
+
+
+@every_member
+def test_arguments_are_those_of_optax_in_their_order(name):
+  ours, theirs = _signatures(name)
+  assert set(theirs) <= set(ours)
+  expected = _positional(theirs)
+  assert _positional(ours)[: len(expected)] == expected
+
+
+@every_member
+def test_defaults_are_those_of_optax(name):
+  """Save those listed, each with its reason, and each really another."""
+  ours, theirs = _signatures(name)
+  for argument, parameter in theirs.items():
+    same = ours[argument].default == parameter.default
+    assert same == ((name, argument) not in OTHER_DEFAULTS), argument
+
+
+def test_the_lists_of_differences_name_what_exists():
+  named = [*NOT_TAKEN, *OTHER_DEFAULTS]
+  assert {name for name, _ in named} <= set(MEMBERS)
+  assert set(COUNTERPARTS) <= set(MEMBERS)
+  for name, argument in NOT_TAKEN:
+    assert argument in inspect.signature(getattr(optax, name)).parameters
+    assert argument not in inspect.signature(MEMBERS[name]).parameters
