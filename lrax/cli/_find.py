@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 import sys
@@ -16,8 +17,7 @@ import typer
 from lrax import tasks
 from lrax import tune
 
-# What a bad call or a bad task raises. Anything else is a fault of lrax, or of
-# the model inside a run, and shows whole.
+# What a bad call or a bad task raises, with a message made for people.
 _ERRORS = (ImportError, OSError, TypeError, ValueError)
 
 
@@ -45,7 +45,11 @@ def find(
         Path, typer.Option(help='The folder for find.json, find.csv and find.png.')
     ] = Path('lrax-out'),
 ) -> None:
-  """Recommends a learning rate for TASK: which, how sure, and what was tried."""
+  """Recommends a learning rate for TASK: which, how sure, and what was tried.
+
+  Ends with 0; 1 where no rate can be recommended; 2 for a bad call or task; 130
+  after Ctrl-C, with what was finished in --out.
+  """
   report = _Report(out)
   try:
     report.open()
@@ -56,18 +60,24 @@ def find(
           budget=budget, on_progress=report.tell,
       )
     report.close(found)
+    if math.isnan(found.learning_rate):
+      raise SystemExit(1)
   except KeyboardInterrupt:
     report.interrupted()
   except _ERRORS as error:
-    fail(error)
+    fail(str(error) or type(error).__name__, error)
+  except Exception as error:  # the user's own model, inside a run
+    fail(f"'{task}' failed with {type(error).__name__}: {error}", error)
 
 
-def fail(error: BaseException) -> NoReturn:
-  """One clear line on stderr, exit code 2."""
+def fail(message: str, error: BaseException) -> NoReturn:
+  """One clear line on stderr, exit code 2; LRAX_DEBUG=1 shows where it was."""
   if os.environ.get('LRAX_DEBUG'):
     raise error
-  message = ' '.join(str(error).split()) or type(error).__name__
-  print(f'lrax: {message}', file=sys.stderr)
+  lines = [line.strip() for line in message.splitlines() if line.strip()]
+  # JAX appends paragraphs about its tracebacks.
+  end = next((i for i, line in enumerate(lines) if line.startswith('---')), None)
+  print(f"lrax: {' '.join(lines[:end])}", file=sys.stderr)
   raise SystemExit(2) from None
 
 

@@ -56,10 +56,11 @@ def range_test(result: tune.RangeTest, ax: Any = None) -> Any:
         label=f'largest stable: {result.largest_stable:.2g}',
     )
   # A loss that leapt before the run was stopped would flatten the rest.
-  top = np.nanmax(result.losses[:, :5])
-  bottom = np.nanmin(result.losses)
-  margin = 0.1 * max(top - bottom, 1e-12)
-  ax.set_ylim(bottom - margin, top + 3 * margin)
+  if np.isfinite(result.losses).any():
+    top = np.nanmax(result.losses[:, :5])
+    bottom = np.nanmin(result.losses)
+    margin = 0.1 * (top - bottom) or 1.0
+    ax.set_ylim(bottom - margin, top + 3 * margin)
   ax.set_xscale('log')
   ax.set_xlabel('learning rate')
   ax.set_ylabel('training loss')

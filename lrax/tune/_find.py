@@ -73,7 +73,7 @@ class Found:
     schedule: what the rate was the peak of, as text.
     learning_rate: the recommendation, one of the rates tried: the smallest
       down to half the best one and within one standard error of its loss. NaN
-      where no rate trained.
+      where no rate trained, or where the rate made no difference.
     interval: the lowest and highest rate around it whose loss is within noise
       (two standard errors) of the best.
     validation_loss: its mean over the seeds.
@@ -361,7 +361,7 @@ def _conclude(
   best = search.best()
   learning_rate = loss = noise = ratio = np.nan
   interval, at_edge = (np.nan, np.nan), False
-  if best is not None:
+  if best is not None and not _nothing_seen(rows, _noise(search, best), test):
     index = places.index(best)
     noise = _noise(search, best)
     slack = noise if np.isfinite(noise) else 0.0
@@ -407,6 +407,17 @@ def _conclude(
   return dataclasses.replace(found, verdict=_verdict(found, search.out_of_budget))
 
 
+def _nothing_seen(rows: list[Row], noise: float, test: Any) -> bool:
+  """Whether neither the range test nor the sweep saw the rate matter."""
+  return not np.isfinite(test.learning_rate) and _hidden(rows, noise)
+
+
+def _hidden(rows: Sequence[Row], noise: float) -> bool:
+  """Whether all rates that trained are within noise of each other."""
+  finite = [r.validation_loss for r in rows if np.isfinite(r.validation_loss)]
+  return max(finite) - min(finite) <= 2 * np.nan_to_num(noise)
+
+
 def _noise(search: _Search, best: int) -> float:
   """Standard error of the difference of two rates' mean losses, near the best.
 
@@ -431,10 +442,16 @@ def _verdict(found: Found, out_of_budget: bool) -> str:
   """The result in plain words."""
   rows, seeds = found.rows, len(found.seeds)
   if not np.isfinite(found.learning_rate):
+    tried = f'from {rows[0].learning_rate:.2g} to {rows[-1].learning_rate:.2g}'
+    if any(np.isfinite(row.validation_loss) for row in rows):
+      return (
+          f'No rate {tried} made a difference to {found.task} with'
+          f' {found.optimizer} that noise does not hide. Check the loss and its'
+          ' gradient, or train for more steps.'
+      )
     return (
-        f'No rate from {rows[0].learning_rate:.2g} to {rows[-1].learning_rate:.2g}'
-        f' trained {found.task} with {found.optimizer}: every run diverged. Check'
-        ' the loss and the data.'
+        f'No rate {tried} trained {found.task} with {found.optimizer}: every run'
+        ' diverged. Check the loss and the data.'
     )
   said = [
       f'Use {found.learning_rate:.2g} with {found.optimizer} for {found.task}'
@@ -456,8 +473,7 @@ def _verdict(found: Found, out_of_budget: bool) -> str:
     )
   else:
     said.append(f'No other rate tried is within noise (±{2 * found.noise:.2g}).')
-  finite = [r.validation_loss for r in rows if np.isfinite(r.validation_loss)]
-  if len(finite) > 1 and max(finite) - min(finite) <= 2 * np.nan_to_num(found.noise):
+  if _hidden(rows, found.noise):
     said.append('Noise hides any difference between the rates: the choice is open.')
   gone = [row.learning_rate for row in rows if row.diverged]
   if gone:

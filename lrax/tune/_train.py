@@ -23,7 +23,7 @@ from lrax import _checks
 from lrax import state as lrax_state
 from lrax import tasks
 
-Optimizer = Callable[[Any], optax.GradientTransformation]
+Optimizer = Callable[[Any], Any]  # a rate -> an optax.GradientTransformation
 
 _CHUNK = 50  # steps a call of the compiled program
 _CHUNK_BYTES = 64 * 2**20  # of stacked batches from a host iterator
@@ -32,10 +32,10 @@ _CHUNK_BYTES = 64 * 2**20  # of stacked batches from a host iterator
 class Carry(NamedTuple):
   """A run between two chunks."""
 
-  params: chex.ArrayTree
-  state: chex.ArrayTree  # what is not trained
-  opt_state: chex.ArrayTree
-  position: chex.ArrayTree  # where the run is in its data
+  params: Any
+  state: Any  # what is not trained
+  opt_state: Any
+  position: Any  # where the run is in its data
   key: chex.PRNGKey
   step: jax.Array  # int32, (): updates done
   finite: jax.Array  # bool, (): every loss so far was

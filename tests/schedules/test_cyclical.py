@@ -68,7 +68,9 @@ def test_reaches_both_bounds(lo, hi):
   )
 
 
-@pytest.mark.parametrize('up, down', [(10**8, 3 * 10**7), (1000, 2000), (2**30, 2**30 - 1)])
+@pytest.mark.parametrize(
+    'up, down', [(10**8, 3 * 10**7), (1000, 2000), (2**30, 2**30 - 1)]
+)
 @pytest.mark.parametrize('lo, hi', [(0.01, 0.3), (0.0, 0.3)])
 def test_accuracy_over_long_runs(lo, hi, up, down):
   at = np.random.default_rng(0).integers(0, LAST, 500)

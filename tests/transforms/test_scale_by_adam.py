@@ -12,13 +12,10 @@ scale_by_adam = lrax.transforms.scale_by_adam
 
 def _updates(tx, gradients):
   """The update of each gradient in turn, and the last state."""
-  update = jax.jit(tx.update)
-  state = tx.init(gradients[0])
-  updates = []
-  for g in gradients:
-    step, state = update(g, state)
-    updates.append(step)
-  return jnp.stack(updates), state
+  gradients = jnp.asarray(gradients)
+  step = lambda state, g: tx.update(g, state)[::-1]
+  state, updates = jax.lax.scan(step, tx.init(gradients[0]), gradients)
+  return updates, state
 
 
 def test_without_averages_it_is_the_sign():
@@ -97,10 +94,10 @@ def test_bias_correction_keeps_its_digits_in_float32(b2, nesterov, traced):
   np.testing.assert_allclose(ours, truth, rtol=2e-6)
 
 
-@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16, jnp.float32])
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float32])
 def test_the_average_square_is_float32_and_decays(dtype):
-  one, zero = jnp.ones(2, dtype), jnp.zeros(2, dtype)
-  _, state = _updates(scale_by_adam(b2=0.999), [one] + [zero] * 200)
+  gradients = jnp.zeros((201, 2), dtype).at[0].set(1)
+  _, state = _updates(scale_by_adam(b2=0.999), gradients)
   assert state.nu.dtype == jnp.float32
   # 201 steps of one or two float32 roundings; in bfloat16 it would stay at 1e-3.
   np.testing.assert_allclose(state.nu, 1e-3 * 0.999**200, rtol=5e-5)
@@ -121,7 +118,7 @@ def test_mu_dtype_is_honoured(mu_dtype, dtype):
   tx = scale_by_adam(mu_dtype=mu_dtype)
   g = jnp.ones(2, dtype)
   assert tx.init(g).mu.dtype == jnp.dtype(mu_dtype)
-  updates, state = _updates(tx, [g])
+  updates, state = jax.eval_shape(tx.update, g, tx.init(g))
   assert state.mu.dtype == jnp.dtype(mu_dtype)
   assert updates.dtype == dtype
   assert state.nu.dtype == jnp.float32

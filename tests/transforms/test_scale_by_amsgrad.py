@@ -12,13 +12,10 @@ scale_by_amsgrad = lrax.transforms.scale_by_amsgrad
 
 def _updates(tx, gradients):
   """The update of each gradient in turn, and the last state."""
-  update = jax.jit(tx.update)
-  state = tx.init(gradients[0])
-  updates = []
-  for g in gradients:
-    step, state = update(g, state)
-    updates.append(step)
-  return jnp.stack(updates), state
+  gradients = jnp.asarray(gradients)
+  step = lambda state, g: tx.update(g, state)[::-1]
+  state, updates = jax.lax.scan(step, tx.init(gradients[0]), gradients)
+  return updates, state
 
 
 def test_the_largest_average_divides():
@@ -57,7 +54,7 @@ def test_eps_and_eps_root_of_the_first_step():
 def test_bias_correction_keeps_its_digits_in_float32():
   # Corrected, the averages of a constant gradient are it and its square.
   tx = scale_by_amsgrad(eps=0.0, bias_correction_mu=True, bias_correction_nu=True)
-  updates, state = _updates(tx, [jnp.array([3.0])] * 20)
+  updates, state = _updates(tx, jnp.full((20, 1), 3.0))
   # Some ten float32 roundings of 6e-8 a step, which the averages partly forget;
   # 1 - 0.999**t by subtraction would be wrong by 6e-6.
   np.testing.assert_allclose(updates, 1.0, rtol=2e-6)
@@ -73,10 +70,10 @@ def test_the_maximum_is_of_corrected_averages():
   np.testing.assert_allclose(state.nu_max, 9.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16, jnp.float32])
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float32])
 def test_the_average_square_is_float32_and_decays(dtype):
-  one, zero = jnp.ones(2, dtype), jnp.zeros(2, dtype)
-  _, state = _updates(scale_by_amsgrad(b2=0.999), [one] + [zero] * 200)
+  gradients = jnp.zeros((201, 2), dtype).at[0].set(1)
+  _, state = _updates(scale_by_amsgrad(b2=0.999), gradients)
   assert state.nu.dtype == state.nu_max.dtype == jnp.float32
   # 201 steps of one or two float32 roundings; in bfloat16 it would stay at 1e-3.
   np.testing.assert_allclose(state.nu, 1e-3 * 0.999**200, rtol=5e-5)
@@ -90,7 +87,7 @@ def test_mu_dtype_is_honoured(mu_dtype, dtype):
   tx = scale_by_amsgrad(mu_dtype=mu_dtype)
   g = jnp.ones(2, dtype)
   assert tx.init(g).mu.dtype == mu_dtype
-  updates, state = _updates(tx, [g])
+  updates, state = jax.eval_shape(tx.update, g, tx.init(g))
   assert state.mu.dtype == mu_dtype
   assert updates.dtype == dtype
   assert state.nu.dtype == state.nu_max.dtype == jnp.float32

@@ -12,13 +12,10 @@ scale_by_rms = lrax.transforms.scale_by_rms
 
 def _updates(tx, gradients):
   """The update of each gradient in turn, and the last state."""
-  update = jax.jit(tx.update)
-  state = tx.init(gradients[0])
-  updates = []
-  for g in gradients:
-    step, state = update(g, state)
-    updates.append(step)
-  return jnp.stack(updates), state
+  gradients = jnp.asarray(gradients)
+  step = lambda state, g: tx.update(g, state)[::-1]
+  state, updates = jax.lax.scan(step, tx.init(gradients[0]), gradients)
+  return updates, state
 
 
 def test_the_first_step_is_exact():
@@ -61,7 +58,7 @@ def test_centred_by_the_mean():
 def test_bias_correction_keeps_its_digits_in_float32():
   # The corrected average of a constant gradient's square is that square.
   tx = scale_by_rms(0.999, eps=0.0, bias_correction=True)
-  updates, _ = _updates(tx, [jnp.array([3.0])] * 20)
+  updates, _ = _updates(tx, jnp.full((20, 1), 3.0))
   # A few float32 roundings of 6e-8 a step; 1 - 0.999**t by subtraction would
   # put the first off by 6e-6.
   np.testing.assert_allclose(updates, 1.0, rtol=2e-6)
@@ -69,9 +66,8 @@ def test_bias_correction_keeps_its_digits_in_float32():
 
 @pytest.mark.parametrize('bias_correction', [False, True])
 @pytest.mark.parametrize('eps_in_sqrt', [False, True])
-@pytest.mark.parametrize('g', [1.0, 0.1, 3.7, 1e-3, 1234.5])
 def test_the_variance_of_a_constant_gradient_is_never_negative(
-    g, eps_in_sqrt, bias_correction
+    eps_in_sqrt, bias_correction
 ):
   """By rounding alone nu - mu**2 falls below 0, and its root is NaN."""
   tx = scale_by_rms(
@@ -79,12 +75,8 @@ def test_the_variance_of_a_constant_gradient_is_never_negative(
       bias_correction=bias_correction,
   )
 
-  def step(state, g):
-    updates, state = tx.update(g, state)
-    return state, updates
-
-  gradients = jnp.full((300,), g)
-  updates = jax.lax.scan(step, tx.init(gradients[0]), gradients)[1]
+  constants = jnp.array([1.0, 0.1, 3.7, 1e-3, 1234.5])
+  updates, _ = _updates(tx, jnp.broadcast_to(constants, (300, 5)))
   assert jnp.isfinite(updates).all()
   # A positive gradient never gives a negative step, nor none.
   assert (updates > 0).all()
@@ -93,16 +85,16 @@ def test_the_variance_of_a_constant_gradient_is_never_negative(
 def test_a_centred_constant_gradient_without_eps_is_finite():
   tx = scale_by_rms(0.5, eps=0.0, centered=True, bias_correction=True)
   # The corrected variance of a constant is 0, or what rounding makes of it.
-  updates, _ = _updates(tx, [jnp.array([2.0])] * 40)
+  updates, _ = _updates(tx, jnp.full((40, 1), 2.0))
   assert jnp.isfinite(updates).all()
 
 
 @pytest.mark.parametrize('centered', [False, True])
-@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16, jnp.float32])
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float32])
 def test_the_average_square_is_float32_and_decays(dtype, centered):
-  one, zero = jnp.ones(2, dtype), jnp.zeros(2, dtype)
+  gradients = jnp.zeros((201, 2), dtype).at[0].set(1)
   tx = scale_by_rms(0.999, centered=centered)
-  _, state = _updates(tx, [one] + [zero] * 200)
+  _, state = _updates(tx, gradients)
   assert state.nu.dtype == jnp.float32
   # 201 steps of one or two float32 roundings; in bfloat16 it would stay at 1e-3.
   np.testing.assert_allclose(state.nu, 1e-3 * 0.999**200, rtol=5e-5)
@@ -112,11 +104,11 @@ def test_the_average_square_is_float32_and_decays(dtype, centered):
 def test_the_centred_variance_is_right_for_narrow_gradients(dtype):
   """Its terms nearly cancel, so the mean needs float32 as much as nu does."""
   # 17/16 and 15/16 in turn, exact in each dtype: mean about 1, variance 1/256.
-  gradients = [jnp.array([1 + (-1) ** t / 16], dtype) for t in range(100)]
-  updates, _ = _updates(scale_by_rms(0.9, centered=True), gradients)
+  gradients = 1 + (-1.0) ** np.arange(100) / 16
+  tx = scale_by_rms(0.9, centered=True)
+  updates, _ = _updates(tx, jnp.asarray(gradients[:, None], dtype))
   mu, nu, truth = 0.0, 0.0, []
-  for t in range(100):
-    g = 1 + (-1) ** t / 16
+  for g in gradients:
     mu, nu = 0.9 * mu + 0.1 * g, 0.9 * nu + 0.1 * g**2
     truth.append(g / np.sqrt(nu - mu**2 + 1e-8))
   # The update itself is rounded to bfloat16's eight bits, 4e-3.

@@ -1,0 +1,33 @@
+"""The commands of the program, put together with typer."""
+
+from __future__ import annotations
+
+import typer
+
+from lrax.cli import _find
+
+app = typer.Typer(
+    help='Everything about the learning rate, for JAX.',
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command('find')(_find.find)
+
+
+@app.callback(invoke_without_command=True)
+def usage(context: typer.Context) -> None:
+  """Everything about the learning rate, for JAX."""
+  if context.invoked_subcommand is None:
+    print(context.get_help())
+
+
+def run() -> None:
+  """Runs the command of the process's arguments, and exits."""
+  try:
+    status = app(standalone_mode=False)
+  except typer.TyperException as error:
+    # A bad option: typer alone would print a box of several lines.
+    _find.fail(error.format_message(), error)
+  except (typer.Abort, KeyboardInterrupt):
+    raise SystemExit(130) from None
+  raise SystemExit(status or 0)
