@@ -5,14 +5,16 @@ rate are here; the tools are in subpackages: `lrax.tune` finds a rate,
 `lrax.tasks` says what to train, `lrax.plot` draws.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from lrax import control
 from lrax import optimizers
-from lrax import plot
 from lrax import schedules
 from lrax import state
-from lrax import tasks
 from lrax import transforms
-from lrax import tune
 from lrax._types import LearningRateState
 from lrax._types import Schedule
 from lrax.optimizers import adagrad
@@ -43,6 +45,11 @@ from lrax.state import restart_schedule
 from lrax.state import scale_learning_rate
 from lrax.state import set_learning_rate
 from lrax.state import transplant
+
+if TYPE_CHECKING:
+  from lrax import plot
+  from lrax import tasks
+  from lrax import tune
 
 __all__ = [
     'LearningRateState',
@@ -84,3 +91,17 @@ __all__ = [
     'warm_restarts',
     'with_learning_rate',
 ]
+
+# The tools are imported when they are first used: training does not need them,
+# and `import lrax` costs what `import optax, chex` costs.
+_TOOLS = ('plot', 'tasks', 'tune')
+
+
+def __getattr__(name: str) -> object:
+  if name in _TOOLS:
+    return importlib.import_module(f'lrax.{name}')
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *_TOOLS})

@@ -74,10 +74,10 @@ def build(name, **wished):
 
 
 def tree(seed, dtype=np.float32, lead=()):
-  """Nested dicts, lists and tuples of seeded normal numbers, shape (2, 3) each."""
+  """Two leaves in a nest, of seeded normal numbers, of shape (2, 3) each."""
   rng = np.random.default_rng(seed)
   draw = lambda: jnp.asarray(rng.normal(size=(*lead, 2, 3)), dtype)
-  return {'layers': [{'kernel': draw(), 'scale': draw()}], 'pair': (draw(), draw())}
+  return {'layers': [{'kernel': draw()}], 'scale': (draw(),)}
 
 
 def assert_close(actual, expected, **tolerance):
@@ -236,6 +236,22 @@ def test_vmap_over_rates_equals_a_loop(name):
   assert applied.tolist() == rates.tolist()
   for i, rate in enumerate(rates):
     assert_close(_row(together, i), two_updates(rate)[0], **FUSED)
+
+
+@every_optimizer
+def test_the_derivative_by_the_rate_is_minus_the_direction(name):
+  """Finite where a gradient is 0, too."""
+  params, gradients = tree(0), jax.tree.map(lambda g: g.at[0].set(0), tree(1))
+
+  def updates(rate):
+    tx = build(name, learning_rate=rate)
+    return tx.update(gradients, tx.init(params), params)[0]
+
+  slope = jax.jacfwd(updates)(0.25)
+  # The update is the rate times something: 4 times that at 1/4.
+  expected = jax.tree.map(lambda u: 4 * u, updates(0.25))
+  # One float32 rounding on either side, of 6e-8.
+  assert_close(slope, expected, rtol=2e-7)
 
 
 # --- the learning rate
@@ -465,8 +481,8 @@ def test_bfloat16_updates_are_those_of_float32_rounded(name):
   wide = jax.tree.map(lambda x: x.astype(jnp.float32), params)
   updates, _ = tx.update(params, tx.init(params), params)
   expected, _ = tx.update(wide, tx.init(wide), wide)
-  # Where a link works in bfloat16 (a sum with the decayed weight), a second
-  # rounding comes to the last one: 2 * 2**-9, and what Python's 1 ulp gives.
+  # Each link may round its result to bfloat16, by 2**-9, and there are three at
+  # most: a direction, a decay and a rate.
   assert_close(
       jax.tree.map(lambda u: u.astype(jnp.float32), updates), expected,
       rtol=2**-7, atol=0,
@@ -550,7 +566,7 @@ Pair = collections.namedtuple('Pair', 'left right')
 def test_any_tree(name, wrap):
   """Two leaves get the same updates in every tree, and the tree comes back."""
   tx = build(name)
-  a, b = tree(0)['pair']
+  a, b = jax.tree.leaves(tree(0))
 
   def two_updates(params):
     _, state = tx.update(params, tx.init(params), params)

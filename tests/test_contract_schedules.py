@@ -20,6 +20,7 @@ import optax
 import pytest
 
 import lrax
+from lrax import _checks
 
 
 def _start(init_value, decay_rate):
@@ -124,7 +125,7 @@ def test_a_member_that_no_rule_can_call_is_an_error():
 
 
 def test_every_choice_of_a_word_is_a_sample():
-  @lrax.schedule(mode=lrax._checks.choice('up', 'down'))
+  @lrax.schedule(mode=_checks.choice('up', 'down'))
   def swing(step, init_value, mode='up'):
     return init_value + 0.0 * step * (mode == 'down')
 

@@ -69,6 +69,8 @@ def find(result: tune.Found, axes: Any = None) -> Any:
         result.learning_rate, color=_style.GREEN,
         label=f'recommended: {result.learning_rate:.2g}',
     )
+  tried = [row.learning_rate for row in result.rows]
+  right.set_xlim(min(tried) / 1.5, max(tried) * 1.5)
   right.set_xscale('log')
   if len(means) and means.min() > 0 and means.max() > 4 * means.min():
     right.set_yscale('log')

@@ -61,6 +61,7 @@ def range_test(result: tune.RangeTest, ax: Any = None) -> Any:
     bottom = np.nanmin(result.losses)
     margin = 0.1 * (top - bottom) or 1.0
     ax.set_ylim(bottom - margin, top + 3 * margin)
+  ax.set_xlim(rates[0] / 1.5, rates[-1] * 1.5)
   ax.set_xscale('log')
   ax.set_xlabel('learning rate')
   ax.set_ylabel('training loss')

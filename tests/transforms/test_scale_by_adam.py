@@ -32,6 +32,15 @@ def test_eps_and_eps_root_of_the_first_step():
   assert updates[0].tolist() == [0.5]
 
 
+def test_eps_root_makes_derivatives_finite_at_a_gradient_of_zero():
+  tx = scale_by_adam(b1=0.0, b2=0.0, eps=1.0, eps_root=0.25)
+  state = tx.init(jnp.zeros(()))
+  slope = jax.grad(lambda g: tx.update(g, state)[0])(0.0)
+  # d/dg of g / (sqrt(g**2 + 1/4) + 1) at 0 is 1 / (1/2 + 1).
+  # One division in float32.
+  np.testing.assert_allclose(slope, 2 / 3, rtol=1e-7)
+
+
 def test_nesterov_at_the_first_step():
   # b1 * (1 - b1) / (1 - b1**2) + 1 = 1/3 + 1 at b1 = 1/2.
   updates, _ = _updates(
