@@ -140,6 +140,9 @@ class Schedule(optax.GradientTransformationExtraArgs):
     True
   """
 
+  # NumPy would take a tuple's subclass for a sequence: number * schedule.
+  __array_ufunc__ = None
+
   constructor: Callable[..., Schedule]
   arguments: dict[str, Any]
   rule: Rule
@@ -265,7 +268,8 @@ def show_arguments(schedule: Schedule, skip: tuple[str, ...] = ()) -> str:
   named = [(k, v) for k, v in schedule.arguments.items() if k not in skip]
   for index, (name, value) in enumerate(named):
     default = parameters[name].default
-    if type(value) is type(default) and value == default:
+    plain = (bool, int, float, str, type(None))
+    if isinstance(value, plain) and value == default:
       continue
     text = _show_value(value)
     shown.append(text if index == 0 else f'{name}={text}')
@@ -292,7 +296,13 @@ def _plain(schedule: Schedule, name: str, value: Any) -> Any:
         f'{schedule.constructor.__name__}: `{name}` must be a plain value to go'
         f' into a dict, got one that is {what}; keep the code that builds it.'
     )
-  return np.asarray(value).item() if isinstance(value, jax.Array) else value
+  if np.ndim(value):
+    raise ValueError(
+        f'{schedule.constructor.__name__}: `{name}` must be a scalar to go into a'
+        f' dict, got an array of shape {np.shape(value)}; take one schedule of'
+        ' those that were mapped.'
+    )
+  return np.asarray(value).item() if _is_array(value) else value
 
 
 def _key(value: Any) -> Any:
@@ -304,7 +314,10 @@ def _key(value: Any) -> Any:
     return tuple(_key(v) for v in value)
   if isinstance(value, Tracer):
     return ('traced', id(value))
-  return np.asarray(value).item() if isinstance(value, jax.Array) else value
+  if isinstance(value, (jax.Array, np.ndarray)):
+    array = np.asarray(value)
+    return (array.shape, *array.ravel().tolist()) if array.ndim else array.item()
+  return value
 
 
 def _rebuild(constructor, arguments):
@@ -340,19 +353,24 @@ def as_step(name: str, step: Any) -> jax.Array:
   """`step` as an int32 array of its own shape, refused if it is no count."""
   if isinstance(step, float) and step.is_integer():
     step = int(step)
-  array = step if isinstance(step, jax.Array) else np.asarray(step)
+  array: Any = step if isinstance(step, jax.Array) else np.asarray(step)
   if not jnp.issubdtype(array.dtype, jnp.integer):
     raise TypeError(
         f'{name}: `step` must be a whole number or an integer array, got'
         f' {array.dtype} {step!r}; steps count optimizer updates.'
     )
-  if isinstance(array, np.ndarray) and array.size and array.max() > MAX_STEP:
-    raise ValueError(
-        f'{name}: `step` must be at most 2**31 - 1, got {array.max()}; clocks'
-        ' are int32.'
-    )
   if isinstance(array, np.ndarray):
-    array = np.maximum(array, -1)  # an int64 far below 0 must not wrap around
+    if array.size and array.max() > MAX_STEP:
+      raise ValueError(
+          f'{name}: `step` must be at most 2**31 - 1, got {array.max()}; clocks'
+          ' are int32.'
+      )
+    # A wide integer far below 0 must not wrap around.
+    return jnp.asarray(np.maximum(array.astype(np.int64), -1), jnp.int32)
+  if jnp.iinfo(array.dtype).max > MAX_STEP:
+    array = jnp.minimum(array, jnp.asarray(MAX_STEP, array.dtype))
+    if jnp.issubdtype(array.dtype, jnp.signedinteger):
+      array = jnp.maximum(array, -1)
   return jnp.asarray(array, jnp.int32)
 
 
@@ -393,9 +411,21 @@ def _advance(name, rule, arguments, state, signals):
   state = state._replace(
       step=optax.safe_increment(state.step),
       learning_rate=rate.astype(state.learning_rate.dtype),
-      memory=memory,
+      memory=_forget_reports(memory),
   )
   return rate, state
+
+
+def _forget_reports(memory: Any) -> Any:
+  """A report is used up by the next update, whoever listened to it."""
+  is_memory = lambda x: isinstance(x, ClosedLoopMemory)
+
+  def forget(node: Any) -> Any:
+    if not is_memory(node):
+      return node
+    return node._replace(reported=jnp.full_like(node.reported, jnp.nan))
+
+  return jax.tree.map(forget, memory, is_leaf=is_memory)
 
 
 def _update(name, rule, arguments, updates, state=None, params=None, **extra_args):

@@ -632,6 +632,18 @@ def test_extra_arguments_are_accepted_and_ignored(name):
 
 
 @every_member
+def test_parameters_are_needed_for_decay_only(name):
+  tx = build(name)
+  params, g = tree(0), tree(1)
+  state = tx.init(params)
+  if 'weight_decay' in inspect.signature(MEMBERS[name]).parameters:
+    with pytest.raises(ValueError, match=f'{name}: .*`params`'):
+      tx.update(g, state)
+  else:
+    assert_close(tx.update(g, state), tx.update(g, state, params), rtol=0)
+
+
+@every_member
 def test_chains_after_clipping(name):
   tx = build(name)
   params, g = tree(0), tree(1)

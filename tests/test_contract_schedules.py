@@ -6,6 +6,7 @@ and inside each combination, so that this part is tested with a memory too.
 """
 
 import copy
+import functools
 import json
 import pickle
 import re
@@ -86,6 +87,25 @@ def edges(sample):
   steps = sorted({0, 1, 3, 10 * total + 120} | near)
   # All of one length: what jax compiled for one sample serves the next.
   return np.resize(np.array(steps, np.int32), 20)
+
+
+@functools.cache
+def compiled(id):
+  """One sample's rates and their gradients, of traced numbers and lengths."""
+  sample = next(s for s in ALL if s.id == id)
+  steps = edges(sample)
+
+  def rates(numbers, lengths):
+    call = sample.call.replace(int, lengths).replace(float, numbers)
+    return call.build()(steps)
+
+  return jax.jit(lambda x, n: (rates(x, n), jax.jacrev(rates)(x, n)))
+
+
+def evaluate(sample, lengths):
+  """The rates and gradients at its own numbers, and at these lengths."""
+  numbers = jnp.array(sample.call.numbers(float), jnp.float32)
+  return compiled(sample.id)(numbers, jnp.array(lengths, jnp.int32))
 
 
 def update(policy, updates, state):
@@ -209,10 +229,16 @@ def test_vmap_over_each_number_equals_a_loop(sample):
 
 
 @every_open
+def test_traced_hyperparameters_equal_concrete_ones(sample):
+  rates, _ = evaluate(sample, sample.call.numbers(int))
+  # The numbers are rounded to float32 before the formula and not after it.
+  np.testing.assert_allclose(rates, sample.build()(edges(sample)), **ROUNDING)
+
+
+@every_open
 def test_gradients_are_finite_at_every_edge(sample):
-  numbers = jnp.array(sample.call.numbers(float), jnp.float32)
-  rates = lambda x: sample.call.replace(float, x).build()(edges(sample))
-  assert np.all(np.isfinite(jax.jit(jax.jacrev(rates))(numbers)))
+  _, gradients = evaluate(sample, sample.call.numbers(int))
+  assert np.all(np.isfinite(gradients))
 
 
 @every_open
@@ -233,34 +259,32 @@ def test_gradients_are_those_of_the_rate(sample, x64):
 
 
 @every_open
-def test_traced_lengths_equal_concrete_ones(sample):
-  lengths, steps = sample.call.numbers(int), edges(sample)
-  rates = lambda n: sample.call.replace(int, n).build()(steps)
-  traced = jax.jit(rates)(jnp.array(lengths, jnp.int32))
-  np.testing.assert_allclose(traced, sample.build()(steps), **ROUNDING)
-
-
-@every_open
 def test_phases_of_no_length_vanish(sample):
   """Every length that may be 0 may; the rate and its gradients stay finite."""
   lengths, steps = sample.call.numbers(int), edges(sample)
-  numbers = jnp.array(sample.call.numbers(float), jnp.float32)
   for index in range(len(lengths)):
     shorter = [*lengths[:index], 0, *lengths[index + 1 :]]
-    call = sample.call.replace(int, shorter)
     try:
-      policy = call.build()
+      policy = sample.call.replace(int, shorter).build()
     except ValueError as error:
       # At least 1 is asked for, or that the lengths do not fall.
       assert re.search(r'must be .*\b1\b|in rising order', str(error))
       continue
-    rates = lambda x, c=call: c.replace(float, x).build()(steps)
-    assert np.all(np.isfinite(policy(steps)))
-    assert np.all(np.isfinite(jax.jacrev(rates)(numbers)))
-    traced = lambda n: sample.call.replace(int, n).build()(steps)
-    np.testing.assert_allclose(
-        jax.jit(traced)(jnp.array(shorter, jnp.int32)), policy(steps), **ROUNDING
-    )
+    rates, gradients = evaluate(sample, shorter)
+    assert np.all(np.isfinite(rates)) and np.all(np.isfinite(gradients))
+    # As for the lengths of the sample itself.
+    np.testing.assert_allclose(rates, policy(steps), **ROUNDING)
+
+
+def _leaks(step, numbers):
+  """Whether a trace of the function leaves a traced value behind."""
+  with jax.checking_leaks():
+    try:
+      jax.eval_shape(step, numbers)
+    except Exception as error:
+      assert 'Leaked' in str(error)
+      return True
+  return False
 
 
 @every
@@ -269,16 +293,15 @@ def test_a_traced_hyperparameter_does_not_leak(sample):
 
   def step(numbers):
     policy = sample.call.replace(float, numbers).build()
-    state = policy.init()
-    updates, state = update(policy, UPDATES, state)
+    updates, state = update(policy, UPDATES, policy.init())
     return updates, state.learning_rate
 
-  with jax.checking_leaks():
-    _, rate = jax.jit(step)(numbers)
-  # Numbers are rounded to float32 before the formula and not after it.
-  np.testing.assert_allclose(
-      rate, sample.build().init().learning_rate, rtol=1e-6
-  )
+  assert not _leaks(step, numbers)
+
+
+def test_a_leak_is_found():
+  kept = []
+  assert _leaks(lambda x: kept.append(lrax.constant(x)) or x, jnp.ones(()))
 
 
 # --- a pytree ----------------------------------------------------------------
@@ -314,8 +337,8 @@ def test_jit_takes_a_schedule_as_an_argument(sample):
     policy = sample.call.replace(float, changed).build()
     np.testing.assert_allclose(rates(policy, steps), policy(steps), **ROUNDING)
   assert len(traces) == 1  # arrays are traced: one program for all of them
-  rates(sample.build(), steps)
-  rates(sample.build(), steps)
+  rates.eval_shape(sample.build(), steps)
+  rates.eval_shape(sample.build(), steps)
   # Python numbers are part of the program: another one, but the same for equal
   # schedules. Without numbers it is the program that was there already.
   assert len(traces) == (2 if numbers else 1)
@@ -362,8 +385,7 @@ def test_state_keeps_its_structure_dtypes_and_weak_types(sample):
   _, after = update(policy, UPDATES, state)
   # A scan refuses a carry that is not of exactly the same kind.
   body = lambda s, _: (update(policy, UPDATES, s)[1], s.learning_rate)
-  last, _ = jax.lax.scan(body, state, length=3)
-  assert int(last.step) == 3
+  last, _ = jax.eval_shape(lambda s: jax.lax.scan(body, s, length=3), state)
   chex.assert_trees_all_equal_structs(state, after, last)
   chex.assert_trees_all_equal_shapes_and_dtypes(state, after, last)
   for tree in (state, after, last):
@@ -434,12 +456,21 @@ def test_updates_keep_their_dtype_and_the_rate_its_own(sample):
 def test_float64_under_x64(sample, x64):
   policy = sample.build()
   updates = {'a': np.full((2,), 0.5), 'b': np.full((2,), 0.5, np.float32)}
-  new, state = update(policy, updates, policy.init(updates))
-  assert state.learning_rate.dtype == state.scale.dtype == jnp.float64
-  assert state.override.dtype == jnp.float64 and state.step.dtype == jnp.int32
+
+  @jax.jit
+  def step(updates):
+    state = policy.init(updates)
+    return state, update(policy, updates, state)
+
+  state, (new, after) = step(updates)
+  assert after.learning_rate.dtype == after.scale.dtype == jnp.float64
+  assert after.override.dtype == jnp.float64 and after.step.dtype == jnp.int32
   chex.assert_trees_all_equal_shapes_and_dtypes(new, updates)
-  chex.assert_trees_all_equal_shapes_and_dtypes(state, policy.init())
-  assert new['a'][0] == -0.5 * np.float64(state.learning_rate)
+  chex.assert_trees_all_equal_shapes_and_dtypes(state, after)
+  # The product in float64 and float32, each exactly.
+  rate = np.float64(after.learning_rate)
+  np.testing.assert_array_equal(new['a'], -rate * updates['a'])
+  np.testing.assert_array_equal(new['b'], -np.float32(rate) * updates['b'])
 
 
 @every_open
@@ -448,7 +479,7 @@ def test_rates_in_float64_are_those_in_float32(sample):
   narrow = np.asarray(policy(steps))
   jax.config.update('jax_enable_x64', True)
   try:
-    wide = policy(steps)
+    wide = jax.jit(policy.value)(steps)
   finally:
     jax.config.update('jax_enable_x64', False)
   assert wide.dtype == jnp.float64

@@ -40,7 +40,7 @@ class ClosedLoop(NamedTuple):
     assert signals is not None  # an open-loop call is refused before this
     signals = signals._replace(reported=memory.reported)
     rate, kept = self.function(memory.kept, step, signals, **arguments)
-    return rate, _types.ClosedLoopMemory(_nothing(), kept)
+    return rate, memory._replace(kept=kept)
 
 
 def _nothing() -> jax.Array:

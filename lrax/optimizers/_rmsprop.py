@@ -10,6 +10,7 @@ from lrax import _checks
 from lrax._types import Numeric
 from lrax.schedules import as_schedule
 from lrax.transforms import scale_by_rms
+from lrax.transforms._keep_dtype import keep_dtype
 
 
 def rmsprop(
@@ -77,5 +78,5 @@ def rmsprop(
       )
   ]
   if momentum is not None:
-    links.append(optax.trace(momentum, nesterov))
+    links.append(keep_dtype(optax.trace(momentum, nesterov)))
   return optax.chain(*links, as_schedule(learning_rate, 'rmsprop'))

@@ -7,6 +7,7 @@ from typing import Any
 import optax
 
 from lrax import _checks
+from lrax.transforms._keep_dtype import keep_dtype
 
 
 def add_decayed_weights(
@@ -16,4 +17,4 @@ def add_decayed_weights(
   decay: Any = weight_decay
   if not callable(weight_decay):
     decay = _checks.non_negative(owner, 'weight_decay', weight_decay)
-  return optax.add_decayed_weights(decay, mask)
+  return keep_dtype(optax.add_decayed_weights(decay, mask))

@@ -56,4 +56,5 @@ def cosine_annealing(
   """
   weight = _progress.half_cosine(_progress.remaining(step, steps))
   weight = jnp.power(weight, exponent)
-  return init_value * weight + end_value * (1 - weight)
+  done = _progress.half_cosine(_progress.elapsed(step, steps))
+  return init_value * weight + end_value * _progress.complement(done, exponent)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from lrax import _types
+from lrax.schedules import _progress
 
 
 class Cycle(NamedTuple):
@@ -21,7 +22,16 @@ class Cycle(NamedTuple):
 
   index: jax.Array  # int32: which cycle, from 0
   step: jax.Array  # int32: steps since its start
-  steps: jax.Array  # int32: its length
+  remaining: jax.Array  # rate dtype: the share of it still to come, in (0, 1]
+
+
+class _Table(NamedTuple):
+  """The cycles that start at a step an int32 can hold."""
+
+  starts: jax.Array  # int32, (cycles,)
+  lengths: jax.Array  # int32, (cycles,), at most the largest step
+  true_lengths: jax.Array  # rate dtype, (cycles,): the last one's may be larger
+  reachable: jax.Array  # bool, (cycles,)
 
 
 def find(step: jax.Array, cycle_steps: Any, growth: Any) -> Cycle:
@@ -40,8 +50,8 @@ def find(step: jax.Array, cycle_steps: Any, growth: Any) -> Cycle:
   if isinstance(growth, int) and growth == 1:
     return _equal(step, cycle_steps)
   if isinstance(cycle_steps, int) and isinstance(growth, (int, float)):
-    return _look_up(step, jnp.asarray(_ends(cycle_steps, growth), jnp.int32))
-  found = _look_up(step, _traced_ends(cycle_steps, growth))
+    return _look_up(step, _known(cycle_steps, growth))
+  found = _look_up(step, _traced(cycle_steps, growth))
   if isinstance(growth, int):
     return found
   # A traced growth of 1 has more cycles than the table.
@@ -52,37 +62,54 @@ def find(step: jax.Array, cycle_steps: Any, growth: Any) -> Cycle:
 def _equal(step: jax.Array, cycle_steps: Any) -> Cycle:
   """Cycles that are all as long as the first."""
   index = step // cycle_steps
-  length = jnp.broadcast_to(jnp.asarray(cycle_steps, jnp.int32), step.shape)
-  return Cycle(index, step - index * cycle_steps, length)
+  local = step - index * cycle_steps
+  return Cycle(index, local, _progress.remaining(local, cycle_steps))
 
 
-def _look_up(step: jax.Array, ends: jax.Array) -> Cycle:
-  """Cycles that end at the steps of a table."""
-  starts = jnp.concatenate([jnp.zeros((1,), jnp.int32), ends[:-1]])
-  method = 'compare_all' if len(ends) <= 64 else 'scan'
-  index = jnp.searchsorted(ends, step, side='right', method=method)
-  index = jnp.minimum(index, len(ends) - 1).astype(jnp.int32)
-  return Cycle(index, step - starts[index], ends[index] - starts[index])
+def _look_up(step: jax.Array, table: _Table) -> Cycle:
+  """Cycles that start at the steps of a table."""
+  if len(table.starts) <= 64:
+    started = (step[..., None] >= table.starts) & table.reachable
+    index = started.sum(-1).astype(jnp.int32) - 1
+  else:  # a known table, all of it reachable
+    index = jnp.searchsorted(table.starts, step, side='right').astype(jnp.int32) - 1
+  local = step - table.starts[index]
+  true_length = table.true_lengths[index]
+  # Whole numbers first, where they fit; a longer cycle never comes to its end.
+  short = _progress.remaining(local, table.lengths[index])
+  long = 1 - local.astype(true_length.dtype) / true_length
+  left = jnp.where(true_length > _types.MAX_STEP, long, short)
+  return Cycle(index, local, left)
 
 
-def _ends(cycle_steps: int, growth: float) -> list[int]:
-  """The ends of the cycles up to the largest step; exact for a whole growth."""
-  ends = []
+def _known(cycle_steps: int, growth: float) -> _Table:
+  """Exact for a whole growth."""
+  starts, lengths = [], []
   end, length = 0, cycle_steps
-  while not ends or ends[-1] < _types.MAX_STEP:
+  while round(end) <= _types.MAX_STEP:
+    starts.append(round(end))
+    lengths.append(round(end + length) - round(end))
     end, length = end + length, length * growth
-    ends.append(min(round(end), _types.MAX_STEP))
-  return ends
+  return _Table(
+      jnp.asarray(starts, jnp.int32),
+      jnp.asarray([min(n, _types.MAX_STEP) for n in lengths], jnp.int32),
+      jnp.asarray(lengths, _types.rate_dtype()),
+      jnp.ones(len(starts), bool),
+  )
 
 
-def _traced_ends(cycle_steps: Any, growth: Any) -> jax.Array:
-  """The ends for a whole growth >= 2, at most 31 of them, saturating."""
+def _traced(cycle_steps: Any, growth: Any) -> _Table:
+  """For a whole growth >= 2: at most 32 cycles."""
   largest = jnp.asarray(_types.MAX_STEP, jnp.int32)
-  length = jnp.asarray(cycle_steps, jnp.int32)
   growth = jnp.maximum(jnp.asarray(growth, jnp.int32), 1)
-  end, ends = jnp.zeros((), jnp.int32), []
-  for _ in range(31):
-    end = jnp.where(length > largest - end, largest, end + length)
+  start, length = jnp.zeros((), jnp.int32), jnp.asarray(cycle_steps, jnp.int32)
+  long = jnp.asarray(length, _types.rate_dtype())
+  reachable, rows = jnp.ones((), bool), []
+  for _ in range(32):
+    rows.append((start, length, long, reachable))
+    reachable &= length <= largest - start
+    start = jnp.where(reachable, start + length, largest)
+    # A length past the largest step starts no further cycle.
     length = jnp.where(length > largest // growth, largest, length * growth)
-    ends.append(end)
-  return jnp.stack(ends)
+    long = long * growth.astype(long.dtype)
+  return _Table(*(jnp.stack(column) for column in zip(*rows)))

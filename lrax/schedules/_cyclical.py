@@ -93,4 +93,4 @@ def cyclical(
     tri = tri * _decay.power(0.5, cycle.index)
   elif mode == 'exp_range':
     tri = tri * _decay.power(decay_rate, step)
-  return init_value + (peak_value - init_value) * tri
+  return init_value * (1 - tri) + peak_value * tri

@@ -51,4 +51,5 @@ def polynomial_decay(
     [1.0, 0.25, 0.0, 0.0]
   """
   weight = jnp.power(_progress.remaining(step, steps), power)
-  return init_value * weight + end_value * (1 - weight)
+  done = _progress.complement(_progress.elapsed(step, steps), power)
+  return init_value * weight + end_value * done

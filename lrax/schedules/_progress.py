@@ -43,6 +43,18 @@ def elapsed(step: jax.Array, steps: Any) -> jax.Array:
   return ratio(done, jnp.maximum(steps, 1))
 
 
+def complement(done: jax.Array, power: Any) -> jax.Array:
+  """`1 - (1 - done) ** power`, which keeps its digits where `done` is small.
+
+  A rate that rises from 0 is this times its end.
+  """
+  if isinstance(power, (int, float)) and power == 1:
+    return done
+  over = done >= 1
+  safe = jnp.where(over, 0.5, done)
+  return jnp.where(over, 1.0, -jnp.expm1(power * jnp.log1p(-safe)))
+
+
 def half_cosine(share: jax.Array) -> jax.Array:
   """(1 - cos(pi * share)) / 2: from 0 at share 0 to 1 at share 1.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import functools
 import inspect
+import typing
 from typing import Any
 from typing import NamedTuple
 from typing import overload
@@ -98,12 +99,20 @@ def constructor(
 
   construct.__signature__ = public  # type: ignore[attr-defined]
   construct.__annotations__ = {
-      k: v
-      for k, v in function.__annotations__.items()
-      if k in public.parameters
+      name: hint
+      for name, hint in _hints(function).items()
+      if name in public.parameters
   } | {'return': _types.Schedule}
   del construct.__wrapped__  # type: ignore[attr-defined]
   return construct
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+  """The function's annotations, resolved where its own module can."""
+  try:
+    return typing.get_type_hints(function)
+  except Exception:  # a name that only a type checker sees
+    return dict(function.__annotations__)
 
 
 @overload

@@ -100,8 +100,7 @@ def warm_restarts(
   """
   cycle = _cycles.find(step, cycle_steps, cycle_growth)
   peak = init_value * _decay.power(peak_decay, cycle.index)
-  left = _progress.remaining(cycle.step, cycle.steps)
-  weight = _progress.half_cosine(left)
+  weight = _progress.half_cosine(cycle.remaining)
   if cycles is not None:
     weight = jnp.where(cycle.index < cycles, weight, 0.0)
   return peak * weight + end_value * (1 - weight)

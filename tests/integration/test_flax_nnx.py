@@ -60,7 +60,8 @@ def counted():
     traces.append(None)
     loss, grads = nnx.value_and_grad(loss_of)(model, batch)
     optimizer.update(model, grads)
-    return loss, lrax.metrics(optimizer)
+    logged = {'gradient': grads['second']['kernel'][...], 'loss': loss}
+    return logged | lrax.metrics(optimizer)
 
   return step, traces
 
@@ -84,13 +85,18 @@ def kernel(model):
   return np.asarray(model.second.kernel[...])
 
 
+# One optimizer and one compiled step for the tests that need no other.
+SGD = lrax.sgd(schedule())
+STEP, TRACES = counted()
+
+
 def test_it_learns_and_logs_the_rate_of_the_formula():
   model, optimizer = start(lrax.adamw(schedule()))
   step, traces = counted()
   before, batch = evaluate(model), DATA
   assert float(lrax.get_learning_rate(optimizer)) == np.float32(PEAK)
   for count in range(STEPS):
-    _, logged = step(model, optimizer, batch)
+    logged = step(model, optimizer, batch)
     # Three roundings of float32 for a cosine; near its end it is small next to
     # the peak, of which 1e-7 is one rounding.
     np.testing.assert_allclose(
@@ -104,27 +110,25 @@ def test_it_learns_and_logs_the_rate_of_the_formula():
 
 def test_a_new_optimizer_from_each_change_goes_on_without_recompiling():
   """`set_learning_rate(optimizer, ...)` returns an optimizer for the same model."""
-  model, optimizer = start(lrax.sgd(schedule()))
-  step, traces = counted()
-  batch = DATA
-  step(model, optimizer, batch)
+  model, optimizer = start(SGD)
+  STEP(model, optimizer, DATA)
 
   before = kernel(model)
   frozen = lrax.set_learning_rate(optimizer, 0.0)
   assert isinstance(frozen, nnx.Optimizer)
-  _, logged = step(model, frozen, batch)
+  logged = STEP(model, frozen, DATA)
   assert float(logged['learning_rate']) == 0.0
   np.testing.assert_array_equal(kernel(model), before)
   assert int(frozen.step[...]) == 2
 
   moved = lrax.follow_schedule(frozen)
-  _, logged = step(model, moved, batch)
+  logged = STEP(model, moved, DATA)
   np.testing.assert_allclose(logged['learning_rate'], formula(2), rtol=1e-6)
   assert not np.array_equal(kernel(model), before)
   moved = lrax.scale_learning_rate(lrax.restart_schedule(moved, 1), 0.5)
-  _, logged = step(model, moved, batch)
+  logged = STEP(model, moved, DATA)
   np.testing.assert_allclose(logged['learning_rate'], 0.5 * formula(1), rtol=1e-6)
-  assert len(traces) == 1
+  assert len(TRACES) == 1
   # The optimizer that the first change came from is as it was.
   assert int(lrax.metrics(optimizer)['learning_rate_overridden']) == 0
   assert int(optimizer.step[...]) == 1
@@ -132,16 +136,29 @@ def test_a_new_optimizer_from_each_change_goes_on_without_recompiling():
 
 def test_the_state_is_changed_in_place_of_the_old_one():
   """`optimizer.opt_state = ...` keeps the one optimizer."""
-  model, optimizer = start(lrax.adam(schedule()))
-  step, traces = counted()
-  batch = DATA
-  step(model, optimizer, batch)
+  model, optimizer = start(SGD)
+  STEP(model, optimizer, DATA)
   changed = lrax.set_learning_rate(optimizer.opt_state, 0.125)
   optimizer.opt_state = nnx.data(changed)
-  _, logged = step(model, optimizer, batch)
+  logged = STEP(model, optimizer, DATA)
   assert float(logged['learning_rate']) == 0.125
   assert float(lrax.get_learning_rate(optimizer.opt_state)) == 0.125
-  assert len(traces) == 1
+  assert len(TRACES) == 1
+
+
+def test_a_step_is_the_gradient_times_the_rate():
+  model, optimizer = start(SGD)
+  for changed, rate in (
+      (optimizer, formula(0)),
+      (lrax.set_learning_rate(optimizer, 0.125), 0.125),
+  ):
+    before = kernel(model)
+    logged = STEP(model, changed, DATA)
+    # A difference of parameters of up to 1 in float32, spaced 1.2e-7.
+    expected = rate * np.asarray(logged['gradient'])
+    moved = before - kernel(model)
+    np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=2e-7)
+    assert np.max(np.abs(moved)) > 1e-4
 
 
 def test_a_change_inside_the_compiled_step():
@@ -162,20 +179,6 @@ def test_a_change_inside_the_compiled_step():
   expected = [formula(0), 0.5 * formula(1), 0.25 * formula(2)]
   np.testing.assert_allclose(rates, expected, rtol=1e-6)  # roundings of a cosine
   assert len(traces) == 1
-
-
-def test_the_step_is_the_gradient_times_the_rate():
-  model, optimizer = start(lrax.sgd(0.125))
-  batch = DATA
-  model.dropout.deterministic = True
-  before = kernel(model)
-  grads = nnx.grad(loss_of)(model, batch)
-  gradient = np.asarray(grads.second.kernel[...])
-  optimizer.update(model, grads)
-  # A difference of parameters of up to 1 in float32, spaced 1.2e-7.
-  moved = before - kernel(model)
-  np.testing.assert_allclose(moved, 0.125 * gradient, rtol=1e-5, atol=2e-7)
-  assert np.max(np.abs(moved)) > 1e-4
 
 
 def test_under_jax_jit_with_split_and_merge():
@@ -219,7 +222,7 @@ def test_a_rate_for_each_layer():
   step(model, optimizer, DATA)
   before = np.asarray(model.first.kernel[...]), kernel(model)
   frozen = lrax.set_learning_rate(optimizer, 0.0, 'first')
-  _, logged = step(model, frozen, DATA)
+  logged = step(model, frozen, DATA)
   assert float(logged['learning_rate/first']) == 0.0
   np.testing.assert_allclose(logged['learning_rate/rest'], formula(1), rtol=1e-6)
   np.testing.assert_array_equal(model.first.kernel[...], before[0])

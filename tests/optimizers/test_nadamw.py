@@ -123,12 +123,6 @@ def test_mask_says_where_to_decay(mask):
   assert updates['bias'].tolist() == [0.0, 0.0]
 
 
-def test_decay_needs_the_parameters():
-  tx = lrax.nadamw(0.5)
-  with pytest.raises(ValueError, match='params'):
-    tx.update(PARAMS, tx.init(PARAMS))
-
-
 def test_weight_decay_may_be_a_schedule():
   decay = lrax.linear(0.5, 0.0, steps=2)
   tx = lrax.nadamw(0.5, weight_decay=decay)

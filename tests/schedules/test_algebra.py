@@ -174,7 +174,7 @@ def test_warmup_of_no_length_vanishes():
 
 def test_warmup_over_long_runs():
   up, down = 10**7, 10**8
-  at = np.random.default_rng(0).integers(0, up + down, 500)
+  at = np.random.default_rng(0).integers(0, up + down, 506)
   at = np.concatenate([at, [0, 1, up - 1, up, up + 1, up + down]])
   expect = []
   for t in map(int, at):

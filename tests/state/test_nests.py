@@ -572,7 +572,8 @@ def change(run, training, fields, function, *arguments):
   result = call(state)
   assert_same(state, before)
   assert changed(state, result) == fields
-  assert_same(run.carrier.jit(call)(state), result)
+  if arguments[-1] == list(run.nest.groups)[-1]:  # one program a test is enough
+    assert_same(run.carrier.jit(call)(state), result)
   return run.carrier.put(training, result)
 
 
