@@ -9,8 +9,8 @@ import optax
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.schedules import as_schedule
+from lrax.transforms import scale_by_momentum
 from lrax.transforms import scale_by_rms
-from lrax.transforms._keep_dtype import keep_dtype
 
 
 def rmsprop(
@@ -74,9 +74,9 @@ def rmsprop(
   momentum = _checks.optional(_checks.decay)('rmsprop', 'momentum', momentum)
   links: list[optax.GradientTransformation] = [
       scale_by_rms(
-          decay, eps, initial_scale, eps_in_sqrt, centered, bias_correction
+          decay, eps, initial_scale, eps_in_sqrt, bias_correction, centered
       )
   ]
   if momentum is not None:
-    links.append(keep_dtype(optax.trace(momentum, nesterov)))
+    links.append(scale_by_momentum(momentum, nesterov))
   return optax.chain(*links, as_schedule(learning_rate, 'rmsprop'))

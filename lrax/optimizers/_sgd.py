@@ -9,7 +9,7 @@ import optax
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.schedules import as_schedule
-from lrax.transforms._keep_dtype import keep_dtype
+from lrax.transforms import scale_by_momentum
 
 
 def sgd(
@@ -62,5 +62,5 @@ def sgd(
   momentum = _checks.optional(_checks.decay)('sgd', 'momentum', momentum)
   if momentum is None:
     return optax.chain(policy)
-  velocity = keep_dtype(optax.trace(momentum, nesterov, accumulator_dtype))
+  velocity = scale_by_momentum(momentum, nesterov, accumulator_dtype)
   return optax.chain(velocity, policy)

@@ -1,20 +1,37 @@
-"""Decoupled weight decay: Optax's, with lrax's checks."""
+"""Decoupled weight decay: Optax's, with lrax's checks and dtypes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from lrax import _checks
-from lrax.transforms._keep_dtype import keep_dtype
 
 
 def add_decayed_weights(
     owner: str, weight_decay: Any, mask: Any
-) -> optax.GradientTransformation:
-  """Adds `weight_decay * parameter` to the updates, where `mask` says."""
+) -> optax.GradientTransformationExtraArgs:
+  """Adds `weight_decay * parameter` to the updates, where `mask` says.
+
+  A coefficient that is an array, or a schedule, widens bfloat16 updates in
+  Optax, and the parameters with them; here they keep their dtype.
+  """
   decay: Any = weight_decay
   if not callable(weight_decay):
     decay = _checks.non_negative(owner, 'weight_decay', weight_decay)
-  return keep_dtype(optax.add_decayed_weights(decay, mask))
+  inner = optax.with_extra_args_support(optax.add_decayed_weights(decay, mask))
+
+  def update(updates, state, params=None, **extra_args):
+    if params is None:
+      raise ValueError(
+          f'{owner}: `params` must be given to update, got None; the weights decay'
+          ' with them: call tx.update(grads, state, params).'
+      )
+    new, state = inner.update(updates, state, params, **extra_args)
+    cast = lambda x, was: jnp.asarray(x, jnp.result_type(was))
+    return jax.tree.map(cast, new, updates), state
+
+  return optax.GradientTransformationExtraArgs(inner.init, update)

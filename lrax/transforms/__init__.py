@@ -4,6 +4,7 @@ from lrax.transforms._scale_by_adagrad import scale_by_adagrad
 from lrax.transforms._scale_by_adagrad import ScaleByAdagradState
 from lrax.transforms._scale_by_adam import scale_by_adam
 from lrax.transforms._scale_by_amsgrad import scale_by_amsgrad
+from lrax.transforms._scale_by_momentum import scale_by_momentum
 from lrax.transforms._scale_by_nadam import scale_by_nadam
 from lrax.transforms._scale_by_nadam import ScaleByNadamState
 from lrax.transforms._scale_by_rms import scale_by_rms
@@ -16,6 +17,7 @@ __all__ = [
     'scale_by_adagrad',
     'scale_by_adam',
     'scale_by_amsgrad',
+    'scale_by_momentum',
     'scale_by_nadam',
     'scale_by_rms',
 ]

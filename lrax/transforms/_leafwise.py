@@ -28,19 +28,35 @@ def leafwise(
 
 
 def zeros(tree: chex.ArrayTree, dtype: Any = None) -> chex.ArrayTree:
-  """Zeros of the tree's shapes, in `dtype` or in the leaves' own."""
-  return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
+  """Zeros of the tree's shapes, in `dtype` or in the leaves' own.
+
+  For a complex leaf a real `dtype` means the complex one of that precision.
+  """
+
+  def leaf(x: Any) -> jax.Array:
+    chosen = jnp.result_type(x) if dtype is None else jnp.dtype(dtype)
+    if jnp.iscomplexobj(x):
+      chosen = jnp.promote_types(chosen, jnp.complex64)
+    # Given by name, it is a strong type even where the leaf is a Python number.
+    return jnp.zeros_like(x, dtype=chosen)
+
+  return jax.tree.map(leaf, tree)
 
 
-def wide_zeros(tree: chex.ArrayTree, value: Any = 0.0) -> chex.ArrayTree:
-  """`value` in the tree's shapes, real, in float32 or the leaves' wider dtype.
+def wide_zeros(
+    tree: chex.ArrayTree, value: Any = 0.0, real: bool = True
+) -> chex.ArrayTree:
+  """`value` in the tree's shapes, in float32 or the leaves' wider dtype.
 
   An average of squares with a decay of 0.999 loses its increments, and never
-  decays, in bfloat16.
+  decays, in bfloat16. Squares are real; `real=False` is for other averages.
   """
-  return jax.tree.map(
-      lambda x: jnp.full_like(x, value, dtype=real_dtype(wide_dtype(x))), tree
-  )
+
+  def leaf(x: Any) -> jax.Array:
+    dtype = wide_dtype(x)
+    return jnp.full_like(x, value, dtype=real_dtype(dtype) if real else dtype)
+
+  return jax.tree.map(leaf, tree)
 
 
 def wide_dtype(x: Any) -> Any:

@@ -73,8 +73,7 @@ def scale_by_adagrad(
       wide = g.astype(_leafwise.wide_dtype(g))
       s = s + _leafwise.square(wide).astype(s.dtype)
       root = jnp.sqrt(s + eps) if eps_in_sqrt else jnp.sqrt(s) + eps
-      step = jnp.where(s > 0, _leafwise.safe_divide(wide, root), 0)
-      return step.astype(g.dtype), s
+      return _leafwise.safe_divide(wide, root).astype(g.dtype), s
 
     steps, s = _leafwise.leafwise(leaf, 2, updates, state.sum_of_squares)
     return steps, ScaleByAdagradState(s)

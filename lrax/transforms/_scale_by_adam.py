@@ -83,7 +83,8 @@ def scale_by_adam(
     del params, extra_args
     count: Any = optax.safe_increment(state.count)
     now, root = bias_correction(b1, count), bias_correction(b2, count)
-    ahead = bias_correction(b1, count + 1)
+    following: Any = optax.safe_increment(count)
+    ahead = bias_correction(b1, following)
 
     def leaf(g, mu, nu):
       wide = _leafwise.wide_dtype(g)

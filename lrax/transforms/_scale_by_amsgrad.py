@@ -92,12 +92,12 @@ def scale_by_amsgrad(
       gradient, moment = g.astype(wide), mu.astype(wide)
       moment = b1 * moment + (1 - b1) * gradient
       square = _leafwise.square(gradient).astype(nu.dtype)
-      nu = b2 * nu + (1 - b2) * square
-      nu_max = jnp.maximum(nu_max, nu / nu_weight.astype(nu.dtype))
-      root = jnp.sqrt(nu_max + eps_root) + eps
+      nu = (b2 * nu + (1 - b2) * square).astype(nu.dtype)
+      largest = jnp.maximum(nu_max, nu / nu_weight.astype(nu.dtype))
+      root = jnp.sqrt(largest + eps_root) + eps
       hat = moment / mu_weight.astype(nu.dtype)
       step = _leafwise.safe_divide(hat, root).astype(g.dtype)
-      return step, moment.astype(mu.dtype), nu, nu_max
+      return step, moment.astype(mu.dtype), nu, largest
 
     steps, mu, nu, nu_max = _leafwise.leafwise(
         leaf, 4, updates, state.mu, state.nu, state.nu_max

@@ -98,7 +98,8 @@ def scale_by_nadam(
   def update(updates, state, params=None, **extra_args):
     del params, extra_args
     count: Any = optax.safe_increment(state.count)
-    now, ahead = momentum(count), momentum(count + 1)
+    following: Any = optax.safe_increment(count)
+    now, ahead = momentum(count), momentum(following)
     product = state.momentum_product * now
     gradient_share = (1 - now) / (1 - product)
     moment_share = ahead / (1 - product * ahead)

@@ -20,7 +20,7 @@ class ScaleByRmsState(NamedTuple):
   """State of `scale_by_rms`."""
 
   count: jax.Array  # int32, (): updates seen
-  mu: Any  # average gradient, parameters' shapes; None if not centred
+  mu: Any  # average gradient, as nu; None if not centred
   nu: chex.ArrayTree  # average square, parameters' shapes, float32 or wider
 
 
@@ -29,8 +29,8 @@ def scale_by_rms(
     eps: Numeric = 1e-8,
     initial_scale: Numeric = 0.0,
     eps_in_sqrt: bool = True,
-    centered: bool = False,
     bias_correction: bool = False,
+    centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
   """Divides the gradient by the root of an average of its square.
 
@@ -47,8 +47,8 @@ def scale_by_rms(
     eps: keeps the divisor above 0, >= 0.
     initial_scale: what nu starts from, >= 0.
     eps_in_sqrt: whether eps is added under the root.
-    centered: whether to divide by the standard deviation instead.
     bias_correction: whether to correct the averages for their start at 0.
+    centered: whether to divide by the standard deviation instead.
 
   Returns:
     An `optax.GradientTransformationExtraArgs` with a `ScaleByRmsState`. Updates
@@ -85,7 +85,7 @@ def scale_by_rms(
   def init(params):
     return ScaleByRmsState(
         count=jnp.zeros((), jnp.int32),
-        mu=_leafwise.zeros(params) if centered else None,
+        mu=_leafwise.wide_zeros(params, real=False) if centered else None,
         nu=_leafwise.wide_zeros(params, start),
     )
 
@@ -98,7 +98,7 @@ def scale_by_rms(
 
     def leaf(g, nu, *mean):
       wide = g.astype(_leafwise.wide_dtype(g))
-      share = weight.astype(nu.dtype)
+      kept, share = nu.dtype, weight.astype(nu.dtype)
       nu = decay * nu + (1 - decay) * _leafwise.square(wide).astype(nu.dtype)
       variance = nu / share
       if mean:
@@ -107,7 +107,8 @@ def scale_by_rms(
         variance = jnp.maximum(variance, 0)
         mean = (moment.astype(mean[0].dtype),)
       root = jnp.sqrt(variance + eps) if eps_in_sqrt else jnp.sqrt(variance) + eps
-      return _leafwise.safe_divide(wide, root).astype(g.dtype), nu, *mean
+      step = _leafwise.safe_divide(wide, root).astype(g.dtype)
+      return step, nu.astype(kept), *mean
 
     if centered:
       steps, nu, mu = _leafwise.leafwise(leaf, 3, updates, state.nu, state.mu)

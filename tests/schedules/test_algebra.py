@@ -295,7 +295,7 @@ def test_gradients_through_a_join_are_finite():
 
   assert np.all(np.isfinite(rates(np.ones(4))))
   for jacobian in (jax.jacrev, jax.jacfwd):
-    gradients = np.asarray(jacobian(rates)(jnp.ones(4)))
+    gradients = np.asarray(jax.jit(jacobian(rates))(jnp.ones(4)))
     segment = np.array([0, 0, 1, 1, 2, 2, 3, 3])
     # Every rate is its own segment's number times something, and no other's.
     assert np.all((gradients != 0) == (segment[:, None] == np.arange(4)))

@@ -76,6 +76,5 @@ TORCH = {
 def test_equals_torch(gamma):
   steps, rates = zip(*TORCH[gamma].items())
   # Up to 10 factors of 0.1, each with up to 2**-25 of error in float32.
-  np.testing.assert_allclose(
-      lrax.step_decay(0.3, gamma, decay_steps=4)(list(steps)), rates, rtol=1e-6
-  )
+  ours = np.asarray(lrax.step_decay(0.3, gamma, decay_steps=4)(np.arange(512)))
+  np.testing.assert_allclose(ours[list(steps)], rates, rtol=1e-6)

@@ -449,7 +449,7 @@ nests = pytest.mark.parametrize('name', NESTS)
 # compiles a program of its own. 'wrapped' has most wrappers in it.
 arrays = pytest.mark.parametrize(
     'name',
-    ['bare', 'deep chain', 'nested partition', 'frozen group', 'masked',
+    ['bare', 'nested partition', 'frozen group',
      'MultiSteps', 'inject lrax.adam, constant', 'wrapped',
      'TrainState of a partition', 'dict of two'],
 )
