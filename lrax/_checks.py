@@ -81,6 +81,10 @@ def number(
 
 def _plain_number(value: Any, whole: bool) -> Any:
   """A float, or an int where the number counts; None where it cannot be one."""
+  try:
+    float(value)
+  except OverflowError:
+    return None
   if not whole:
     return float(value)
   if not math.isfinite(value) or value != int(value):
@@ -134,11 +138,29 @@ positive = number(
 non_negative = number(
     'a finite number >= 0', lambda x: x >= 0, 'pass a float or a scalar array'
 )
-decay = number(
+_share = number(
     'a number in [0, 1)',
     lambda x: 0 <= x < 1,
     'it is the share of an average that is kept; 0 turns the average off',
 )
+
+
+def decay(owner: str, name: str, value: Any) -> Any:
+  """A check for the share of an average that is kept, in [0, 1).
+
+  bfloat16 and float16 cannot hold 0.999: it would be 1, and every update NaN.
+  """
+  value = _share(owner, name, value)
+  narrow = isinstance(value, jax.Array) and value.dtype.itemsize < 4
+  if narrow and jnp.issubdtype(value.dtype, jnp.floating):
+    raise refuse(
+        owner, name, 'a Python number or an array of float32 or wider',
+        f'an array of {value.dtype}',
+        'with optax.inject_hyperparams pass hyperparam_dtype=jnp.float32', TypeError,
+    )
+  return value
+
+
 fraction = number(
     'a number in [0, 1]', lambda x: 0 <= x <= 1, 'pass a share of the whole'
 )
@@ -154,6 +176,30 @@ positive_steps = number(
     'count optimizer updates; a length of 0 has no meaning here',
     whole=True,
 )
+
+
+def dtype(owner: str, name: str, value: Any) -> Any:
+  """A check for the dtype of an accumulator: floating point, or None."""
+  if value is None:
+    return None
+  try:
+    floating = jnp.issubdtype(jnp.dtype(value), jnp.inexact)
+  except TypeError:
+    floating = False
+  if not floating:
+    raise refuse(
+        owner, name, 'a floating-point dtype or None', value,
+        'for example jnp.bfloat16', TypeError,
+    )
+  return value
+
+
+def needs_momentum(owner: str, nesterov: bool) -> None:
+  """Refuses Nesterov's look ahead where there is no momentum to look along."""
+  if nesterov:
+    raise refuse(
+        owner, 'nesterov', 'False without `momentum`', nesterov, 'pass momentum=0.9'
+    )
 
 
 def for_parameter(parameter: inspect.Parameter) -> Check:

@@ -353,6 +353,10 @@ def as_step(name: str, step: Any) -> jax.Array:
   """`step` as an int32 array of its own shape, refused if it is no count."""
   if isinstance(step, float) and step.is_integer():
     step = int(step)
+  if isinstance(step, int) and not isinstance(step, bool):
+    if step > MAX_STEP:
+      raise _past_the_clock(name, step)
+    step = max(step, -1)
   array: Any = step if isinstance(step, jax.Array) else np.asarray(step)
   if not jnp.issubdtype(array.dtype, jnp.integer):
     raise TypeError(
@@ -361,10 +365,7 @@ def as_step(name: str, step: Any) -> jax.Array:
     )
   if isinstance(array, np.ndarray):
     if array.size and array.max() > MAX_STEP:
-      raise ValueError(
-          f'{name}: `step` must be at most 2**31 - 1, got {array.max()}; clocks'
-          ' are int32.'
-      )
+      raise _past_the_clock(name, array.max())
     # A wide integer far below 0 must not wrap around.
     return jnp.asarray(np.maximum(array.astype(np.int64), -1), jnp.int32)
   if jnp.iinfo(array.dtype).max > MAX_STEP:
@@ -372,6 +373,12 @@ def as_step(name: str, step: Any) -> jax.Array:
     if jnp.issubdtype(array.dtype, jnp.signedinteger):
       array = jnp.maximum(array, -1)
   return jnp.asarray(array, jnp.int32)
+
+
+def _past_the_clock(name: str, step: Any) -> ValueError:
+  return ValueError(
+      f'{name}: `step` must be at most 2**31 - 1, got {step}; clocks are int32.'
+  )
 
 
 def _value(name, rule, arguments, step):

@@ -416,8 +416,8 @@ STATES = [
             lambda f=function, a=arguments: f(STATE, *a, group='heads'),
             ValueError,
             refusal(
-                function.__name__, 'group', 'one of the groups of this state',
-                'heads',
+                function.__name__, 'group',
+                'left out for a state of one learning rate', 'heads',
             ),
         )
         for function, arguments in (

@@ -711,6 +711,7 @@ def test_converges_at_its_defaults(name):
 # Members whose counterpart in Optax has another name, or none.
 COUNTERPARTS = {
     'scale_by_adagrad': 'scale_by_rss',
+    'scale_by_momentum': 'trace',
     'scale_by_nadam': None,  # Optax has no momentum schedule
     'with_learning_rate': None,  # a chain
 }
@@ -721,6 +722,7 @@ NOT_TAKEN = {
 }
 # Defaults that are the paper's and not Optax's.
 OTHER_DEFAULTS = {
+    ('scale_by_momentum', 'decay'): 'Optax has no default; 0.9 is the usual one',
     ('amsgrad', 'bias_correction_mu'): 'algorithm 2 corrects nothing',
     ('amsgrad', 'bias_correction_nu'): 'algorithm 2 corrects nothing',
     ('scale_by_amsgrad', 'bias_correction_mu'): 'algorithm 2 corrects nothing',

@@ -7,10 +7,12 @@ and inside each combination, so that this part is tested with a memory too.
 
 import copy
 import functools
+import gc
 import json
 import pickle
 import re
 import types
+import weakref
 
 import chex
 import jax
@@ -68,7 +70,11 @@ every_closed = pytest.mark.parametrize(
     'sample', _parameters(s for s in ALL if s.build().closed_loop)
 )
 
-UPDATES = {'w': np.linspace(-2.0, 2.0, 5, dtype=np.float32), 'b': np.float32(0.5)}
+# No powers of two: a product with one rounds nothing.
+UPDATES = {
+    'w': np.array([-1.7, -0.3, 0.0, 0.123, 2.9], np.float32),
+    'b': np.float32(0.7),
+}
 # What a closed-loop policy may ask an update for.
 SIGNALS = {'value': np.float32(1.5), 'grad': UPDATES}
 
@@ -151,6 +157,17 @@ def test_every_choice_of_a_word_is_a_sample():
 
   modes = [s.build().arguments['mode'] for s in members.samples(swing)]
   assert modes == ['up', 'down']
+
+
+TRANSFORMATIONS = members.optimizer_samples() + members.transform_samples()
+
+
+@pytest.mark.parametrize('sample', _parameters(TRANSFORMATIONS))
+def test_every_sample_of_an_optimizer_and_a_transform_is_one(sample):
+  tx = sample.build()
+  assert isinstance(tx, optax.GradientTransformationExtraArgs)
+  new, _ = tx.update(UPDATES, tx.init(UPDATES), UPDATES)
+  chex.assert_trees_all_equal_shapes_and_dtypes(new, UPDATES)
 
 
 # --- a function of the step --------------------------------------------------
@@ -297,6 +314,20 @@ def test_a_traced_hyperparameter_does_not_leak(sample):
     return updates, state.learning_rate
 
   assert not _leaks(step, numbers)
+
+
+@every
+def test_nothing_keeps_a_hyperparameter_alive(sample):
+  """Without a reference cycle it is freed at once, not when Python collects."""
+  numbers = [jnp.float32(x) for x in sample.call.numbers(float)]
+  references = [weakref.ref(x) for x in numbers]
+  gc.disable()
+  try:
+    sample.call.replace(float, numbers).build().init()
+    del numbers
+    assert [r() for r in references] == [None] * len(references)
+  finally:
+    gc.enable()
 
 
 def test_a_leak_is_found():
@@ -455,7 +486,7 @@ def test_updates_keep_their_dtype_and_the_rate_its_own(sample):
 @every
 def test_float64_under_x64(sample, x64):
   policy = sample.build()
-  updates = {'a': np.full((2,), 0.5), 'b': np.full((2,), 0.5, np.float32)}
+  updates = {'a': np.full((2,), 0.7), 'b': np.full((2,), 0.7, np.float32)}
 
   @jax.jit
   def step(updates):

@@ -146,7 +146,7 @@ class _Report:
 
   def save_partial(self) -> None:
     """find.json as far as it is known: a run that is killed leaves it."""
-    trials = [tune.trial_to_dict(trial) for trial in self.trials]
+    trials = [trial.to_dict() for trial in self.trials]
     test = self.range_test.to_dict() if self.range_test else None
     self.write({'complete': False, 'trials': trials, 'range_test': test})
 

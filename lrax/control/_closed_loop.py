@@ -78,6 +78,9 @@ def closed_loop(
   Raises:
     TypeError: a check for an argument that the function has not.
 
+  Source:
+    lrax's own.
+
   Example:
     >>> import jax.numpy as jnp
     >>> import lrax

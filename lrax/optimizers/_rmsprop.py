@@ -77,6 +77,8 @@ def rmsprop(
           decay, eps, initial_scale, eps_in_sqrt, bias_correction, centered
       )
   ]
-  if momentum is not None:
+  if momentum is None:
+    _checks.needs_momentum('rmsprop', nesterov)
+  else:
     links.append(scale_by_momentum(momentum, nesterov))
   return optax.chain(*links, as_schedule(learning_rate, 'rmsprop'))

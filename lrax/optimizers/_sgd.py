@@ -60,7 +60,9 @@ def sgd(
   nesterov = _checks.flag('sgd', 'nesterov', nesterov)
   policy = as_schedule(learning_rate, 'sgd')
   momentum = _checks.optional(_checks.decay)('sgd', 'momentum', momentum)
+  _checks.dtype('sgd', 'accumulator_dtype', accumulator_dtype)
   if momentum is None:
+    _checks.needs_momentum('sgd', nesterov)
     return optax.chain(policy)
   velocity = scale_by_momentum(momentum, nesterov, accumulator_dtype)
   return optax.chain(velocity, policy)

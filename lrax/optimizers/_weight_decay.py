@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lrax import _checks
@@ -22,6 +23,11 @@ def add_decayed_weights(
   decay: Any = weight_decay
   if not callable(weight_decay):
     decay = _checks.non_negative(owner, 'weight_decay', weight_decay)
+  if not (mask is None or callable(mask) or _is_tree_of_bools(mask)):
+    raise _checks.refuse(
+        owner, 'mask', 'None, a tree of bools, or a function of the parameters',
+        mask, 'True where weights decay', TypeError,
+    )
   inner = optax.with_extra_args_support(optax.add_decayed_weights(decay, mask))
 
   def update(updates, state, params=None, **extra_args):
@@ -35,3 +41,7 @@ def add_decayed_weights(
     return jax.tree.map(cast, new, updates), state
 
   return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def _is_tree_of_bools(mask: Any) -> bool:
+  return all(isinstance(x, (bool, np.bool_)) for x in jax.tree.leaves(mask))

@@ -18,9 +18,18 @@ def from_dict(
     constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
 ) -> _types.Schedule:
   """Builds the schedule that `config` describes; see `Schedule.from_dict`."""
-  known = {name: getattr(schedules, name) for name in schedules.__all__}
+  known = {
+      name: function
+      for name in schedules.__all__
+      if _is_constructor(function := getattr(schedules, name))
+  }
   known |= _algebra.COMBINATIONS | dict(constructors or {})
   return _build(config, known)
+
+
+def _is_constructor(function: Any) -> bool:
+  hints = getattr(function, '__annotations__', {})
+  return hints.get('return') is _types.Schedule
 
 
 def _build(config: Any, known: Mapping[str, Callable[..., Any]]) -> Any:
@@ -30,12 +39,17 @@ def _build(config: Any, known: Mapping[str, Callable[..., Any]]) -> Any:
         'pass what to_dict returned', TypeError,
     )
   name, arguments = config['schedule'], config['arguments']
-  if name not in known:
+  if not isinstance(name, str) or name not in known:
     close = difflib.get_close_matches(str(name), known, 1)
     hint = f'; did you mean {close[0]!r}' if close else ''
     raise _checks.refuse(
         'from_dict', 'schedule', 'the name of a schedule', name,
         'pass your own as constructors={name: function}' + hint,
+    )
+  if not isinstance(arguments, Mapping):
+    raise _checks.refuse(
+        'from_dict', 'arguments', 'a dict by argument name', arguments,
+        'pass what to_dict returned', TypeError,
     )
   return known[name](**{k: _argument(v, known) for k, v in arguments.items()})
 

@@ -69,6 +69,9 @@ def as_schedule(learning_rate: Any, owner: str = 'as_schedule') -> _types.Schedu
     TypeError: it is none of these.
     ValueError: it is negative or not finite.
 
+  Source:
+    lrax's own.
+
   Example:
     >>> import lrax
     >>> lrax.schedules.as_schedule(0.1)

@@ -157,6 +157,9 @@ def schedule(function: Any = None, /, *, together: Any = None, **checks: Any) ->
   Raises:
     TypeError: a check for an argument that the formula has not.
 
+  Source:
+    lrax's own.
+
   Example:
     >>> import jax.numpy as jnp
     >>> import lrax

@@ -6,7 +6,9 @@ from collections.abc import Hashable
 from typing import Any
 
 import jax
+from jax.core import Tracer
 import jax.numpy as jnp
+import numpy as np
 
 from lrax import _checks
 from lrax import _types
@@ -16,15 +18,52 @@ from lrax.state import _find
 
 def _fill(field: Any, value: Any) -> Any:
   """The field, every element set to `value`, in its own dtype and wrapper."""
-  fill = lambda old: jnp.broadcast_to(jnp.asarray(value, old.dtype), old.shape)
+
+  def fill(old: Any) -> Any:
+    new = jnp.broadcast_to(jnp.asarray(value, old.dtype), old.shape)
+    if isinstance(new, Tracer) or not getattr(old, 'committed', False):
+      return new
+    # Where it was put before: elsewhere, the next step would recompile.
+    return jax.device_put(new, old.sharding)
+
   return jax.tree.map(fill, field)
 
 
-def _per_element(check: _checks.Check, caller: str, name: str, value: Any) -> Any:
-  """Checks a scalar; an array per element (a vmapped state) by its kind only."""
-  if jnp.ndim(value) == 0:
+def _checked(
+    state: Any, group: Any, caller: str, name: str, value: Any, check: _checks.Check
+) -> Any:
+  """A scalar that passes the check, or an array for a state with leading axes."""
+  if value is None or np.ndim(value) == 0:
     return check(caller, name, value)
+  if not isinstance(value, Tracer):
+    for element in np.asarray(value).ravel():
+      check(caller, name, element)
+  for found in _find.select(state, group, caller).values():
+    shape = jnp.shape(_find.array(found.state.step))
+    try:
+      fits = np.broadcast_shapes(np.shape(value), shape) == shape
+    except ValueError:
+      fits = False
+    if not fits:
+      raise _checks.refuse(
+          caller, name, f"of a shape that broadcasts to the state's {shape}",
+          f'an array of shape {np.shape(value)}', 'a number changes all of it',
+      )
   return jnp.asarray(value)
+
+
+def _real(owner: str, name: str, value: Any) -> Any:
+  """Any real number, NaN and infinities too; a metric may be one."""
+  kinds = (int, float, np.number, np.ndarray, jax.Array)
+  real = isinstance(value, kinds) and not isinstance(value, bool)
+  if real:
+    dtype = jnp.result_type(value)
+    real = jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+  if not real:
+    raise _checks.refuse(
+        owner, name, 'a number', value, 'pass a float or an array', TypeError
+    )
+  return value
 
 
 def set_learning_rate(
@@ -62,7 +101,7 @@ def set_learning_rate(
     (-0.125, 0.125)
   """
   caller = 'set_learning_rate'
-  value = _per_element(_checks.rate, caller, 'value', value)
+  value = _checked(state, group, caller, 'value', value, _checks.rate)
   override = lambda node: node._replace(override=_fill(node.override, value))
   return _find.change(state, group, caller, override)
 
@@ -131,7 +170,7 @@ def scale_learning_rate(
     0.25
   """
   caller = 'scale_learning_rate'
-  factor = _per_element(_checks.non_negative, caller, 'factor', factor)
+  factor = _checked(state, group, caller, 'factor', factor, _checks.non_negative)
   times = lambda old: old * jnp.asarray(factor, old.dtype)
   scale = lambda node: node._replace(scale=jax.tree.map(times, node.scale))
   return _find.change(state, group, caller, scale)
@@ -170,7 +209,7 @@ def restart_schedule(
     0.25
   """
   caller = 'restart_schedule'
-  at = _per_element(_checks.steps, caller, 'at', at)
+  at = _checked(state, group, caller, 'at', at, _checks.steps)
   move = lambda node: node._replace(step=_fill(node.step, at))
   return _find.change(state, group, caller, move)
 
@@ -215,11 +254,7 @@ def report(
     0.5
   """
   caller = 'report'
-  if isinstance(metric, (bool, str)) or metric is None:
-    raise _checks.refuse(
-        caller, 'metric', 'a number', metric, 'pass a float or an array',
-        TypeError,
-    )
+  metric = _checked(state, group, caller, 'metric', metric, _real)
   is_memory = lambda x: isinstance(x, _types.ClosedLoopMemory)
   hearing = []
 

@@ -7,6 +7,7 @@ from typing import Any
 import chex
 import jax
 from jax.core import Tracer
+import jax.numpy as jnp
 import optax
 
 from lrax.state import _find
@@ -70,9 +71,16 @@ def _average(state: Any, params: Any) -> chex.ArrayTree:
         ' trained parameters hold nothing of the average.'
     )
 
-  def solve(y: Any, z: Any) -> Any:
-    if isinstance(z, optax.MaskedNode):
-      return y  # this parameter belongs to another optimizer
-    return ((y - (1 - b1) * z) / b1).astype(y.dtype)
+  is_masked = lambda x: isinstance(x, optax.MaskedNode)
 
-  return jax.tree.map(solve, params, state.z)
+  def solve(z: Any, y: Any) -> Any:
+    if is_masked(z):
+      return y  # these parameters belong to another optimizer
+    share = b1.reshape(b1.shape + (1,) * (jnp.ndim(y) - b1.ndim))
+    return ((y - (1 - share) * z) / share).astype(jnp.result_type(y))
+
+  z, (leaves, treedef) = state.z, jax.tree.flatten(params)
+  if len(jax.tree.leaves(z)) == len(leaves):
+    # An nnx optimizer wraps each leaf in a Variable.
+    z = treedef.unflatten(jax.tree.leaves(z))
+  return jax.tree.map(solve, z, params, is_leaf=is_masked)

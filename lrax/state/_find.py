@@ -41,9 +41,11 @@ def find(state: Any, caller: str) -> dict[Hashable, Found]:
   found = [f for f in found if not _second_hand(f.path, found)]
   if not found:
     raise ValueError(_nothing_found(state, caller))
+  if len(found) == 1:
+    return {partition_label(found[0].path): found[0]}
   for name in (partition_label, _dict_keys, tree_util.keystr):
     labels = [name(f.path) for f in found]
-    if len(set(labels)) == len(labels):
+    if len(set(labels)) == len(labels) and '' not in labels:
       break
   return dict(zip(labels, found))
 
@@ -60,6 +62,11 @@ def select(
   if group is None:
     return found
   if group not in found:
+    if list(found) == ['']:
+      raise ValueError(
+          f'{caller}: `group` must be left out for a state of one learning rate,'
+          f' got {group!r}; groups are labels of optax.partition.'
+      )
     known = ', '.join(repr(label) for label in found)
     raise ValueError(
         f'{caller}: `group` must be one of the groups of this state, got'
@@ -85,7 +92,7 @@ def array(field: Any) -> jax.Array:
   return jax.tree.leaves(field)[0]
 
 
-def _key_name(key: Any) -> Any:
+def key_name(key: Any) -> Any:
   """What one key of a path is called, whatever its kind."""
   for attribute in ('name', 'key', 'idx'):
     if hasattr(key, attribute):
@@ -100,13 +107,13 @@ def _second_hand(path: Path, found: list[Found]) -> bool:
   schedules. The one of `learning_rate` drives whatever is inside; the others
   are no learning rates.
   """
-  names = [_key_name(key) for key in path]
+  names = [key_name(key) for key in path]
   for depth, name in enumerate(names[:-1]):
     if name == 'hyperparams_states' and names[depth + 1] != 'learning_rate':
       return True
     if name == 'inner_state':
       outer = [*names[:depth], 'hyperparams_states', 'learning_rate']
-      if any([_key_name(k) for k in other.path] == outer for other in found):
+      if any([key_name(k) for k in other.path] == outer for other in found):
         return True
   return False
 
@@ -114,15 +121,27 @@ def _second_hand(path: Path, found: list[Found]) -> bool:
 def partition_label(path: Path) -> Hashable:
   """The labels of the partitions on the way."""
   labels = [
-      _key_name(key)
+      key_name(key)
       for before, key in zip(path, path[1:])
-      if _key_name(before) == 'inner_states'
+      if key_name(before) == 'inner_states'
   ]
   return labels[0] if len(labels) == 1 else '/'.join(map(str, labels))
 
 
 def _dict_keys(path: Path) -> str:
   keys = [k.key for k in path if isinstance(k, tree_util.DictKey)]
+  return '/'.join(map(str, keys))
+
+
+def free_dict_keys(path: Path) -> str:
+  """The dict keys on the way that are neither groups nor hyperparameters."""
+  taken = ('inner_states', 'hyperparams_states')
+  keys = [
+      key.key
+      for before, key in zip((None, *path), path)
+      if isinstance(key, tree_util.DictKey)
+      and (before is None or key_name(before) not in taken)
+  ]
   return '/'.join(map(str, keys))
 
 

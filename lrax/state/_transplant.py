@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 from typing import NamedTuple
 
-import chex
 import jax
 from jax import tree_util
 import jax.numpy as jnp
+import numpy as np
 
 from lrax.state import _find
 
-# What a field of another library means in lrax.
-_SAME_MEANING = {('ScaleByScheduleState', 'count'): ('LearningRateState', 'step')}
+# Fields of Optax that mean what a field of lrax does.
+_SAME_MEANING = {
+    ('ScaleByScheduleState', 'count'): ('LearningRateState', 'step'),
+    ('WrappedScheduleState', 'count'): ('LearningRateState', 'step'),
+}
 # Fields that are settings, not knowledge: the new optimizer's are right.
 _SETTINGS = {'hyperparams'}
 
@@ -29,78 +32,137 @@ class Transplant(NamedTuple):
 
 
 class _Field(NamedTuple):
-  path: _find.Path  # of the node that has the field
-  label: Any  # the partition labels on the way
-  owner: str  # the node's class
-  name: str
-  value: chex.ArrayTree
+  name: str  # as the node calls it
+  meaning: str  # as lrax calls it
+  value: Any
 
-  def __str__(self) -> str:
-    return f'{tree_util.keystr(self.path)}.{self.name} ({self.owner})'
+
+class _Node(NamedTuple):
+  """One state among those nested in an optimizer state."""
+
+  path: _find.Path
+  label: Any  # the partition labels on the way
+  keys: str  # the other dict keys on the way
+  owner: str  # its class, as lrax calls it
+  kind: str  # its class
+  fields: tuple[_Field, ...]  # those that hold arrays and no state
+
+  def show(self, field: _Field) -> str:
+    where = tree_util.keystr(self.path)
+    name = field.name if field.name.startswith(('.', '[')) else f'.{field.name}'
+    return f'{where}{name} ({self.kind})'
 
 
 def _is_node(value: Any) -> bool:
   return isinstance(value, tuple) and hasattr(value, '_fields')
 
 
-def _fields(tree: Any, path: _find.Path = ()) -> Iterator[_Field]:
-  """Every field of every state in `tree` that holds arrays and no state."""
+def _is_array(value: Any) -> bool:
+  return isinstance(value, (jax.Array, np.ndarray, np.generic, int, float))
+
+
+def _nodes(tree: Any, path: _find.Path = ()) -> Iterator[_Node]:
+  """Every state in `tree`, outside in."""
   if not _is_node(tree):
     leaves, _ = tree_util.tree_flatten_with_path(tree, is_leaf=_is_node)
     for below, leaf in leaves:
       if _is_node(leaf):
-        yield from _fields(leaf, path + below)
-      else:
-        name = tree_util.keystr(below) or 'value'
-        yield _Field(path, _find.partition_label(path), 'array', name, leaf)
+        yield from _nodes(leaf, path + below)
+      elif _is_array(leaf):
+        name = tree_util.keystr(below)
+        yield _make(path, 'array', 'array', (_Field(name, name, leaf),))
     return
+  kind, inside, fields = type(tree).__name__, [], []
+  owner = kind
   for name in tree._fields:
     value = getattr(tree, name)
-    below = (*path, tree_util.GetAttrKey(name))
-    inner = jax.tree.leaves(value, is_leaf=_is_node)
-    if any(_is_node(leaf) and jax.tree.leaves(leaf) for leaf in inner):
-      yield from _fields(value, below)
+    states = jax.tree.leaves(value, is_leaf=_is_node)
+    if any(_is_node(leaf) and jax.tree.leaves(leaf) for leaf in states):
+      inside.append((value, (*path, tree_util.GetAttrKey(name))))
     elif jax.tree.leaves(value) and name not in _SETTINGS:
-      label, owner = _find.partition_label(path), type(tree).__name__
-      owner, name = _SAME_MEANING.get((owner, name), (owner, name))
-      yield _Field(path, label, owner, name, value)
+      owner, meaning = _SAME_MEANING.get((kind, name), (owner, name))
+      fields.append(_Field(name, meaning, value))
+  if fields:
+    yield _make(path, owner, kind, tuple(fields))
+  for value, below in inside:
+    yield from _nodes(value, below)
+
+
+def _make(path: _find.Path, owner: str, kind: str, fields: Any) -> _Node:
+  """A node; what schedules another hyperparameter is no learning rate."""
+  names = [_find.key_name(key) for key in path]
+  if 'hyperparams_states' in names:
+    scheduled = names[names.index('hyperparams_states') + 1]
+    if scheduled != 'learning_rate':
+      owner = f'{owner} of {scheduled}'
+  label = _find.partition_label(path)
+  return _Node(path, label, _find.free_dict_keys(path), owner, kind, fields)
+
+
+def _second_hand_last(nodes: list[_Node]) -> list[_Node]:
+  """The learning rate that drives another comes before it."""
+  is_rate = lambda node: node.owner == 'LearningRateState'
+  driving = lambda node: 'hyperparams_states' in map(_find.key_name, node.path)
+  return sorted(nodes, key=lambda node: is_rate(node) and not driving(node))
 
 
 def _is_scalar(value: Any) -> bool:
   return jax.tree.structure(value) == jax.tree.structure(0) and not jnp.ndim(value)
 
 
-def _shapes(tree: Any) -> Any:
-  return jax.tree.structure(tree), [jnp.shape(x) for x in jax.tree.leaves(tree)]
+def _alike(a: Any, b: Any) -> bool:
+  """Whether two fields agree in structure and shapes."""
+  if jax.tree.structure(a) != jax.tree.structure(b):
+    return False
+  leaves = [*jax.tree.leaves(a), *jax.tree.leaves(b)]
+  shapes = lambda tree: [jnp.shape(x) for x in jax.tree.leaves(tree)]
+  return all(map(_is_array, leaves)) and shapes(a) == shapes(b)
 
 
-def _partner(field: _Field, candidates: list[_Field]) -> _Field | None:
-  """The old field that means the same: by class and name, else by its tree.
+def _shared(new: _Node, old: _Node) -> dict[str, _Field]:
+  """What `new` can take from `old`: the new field's name, and the old field."""
+  theirs = {field.meaning: field for field in old.fields}
+  fits = {
+      field.name: theirs[field.meaning]
+      for field in new.fields
+      if field.meaning in theirs and _alike(field.value, theirs[field.meaning].value)
+  }
+  trees = {name for name, field in fits.items() if not _is_scalar(field.value)}
+  has_trees = any(not _is_scalar(field.value) for field in new.fields)
+  if new.owner == old.owner and not has_trees:
+    return fits
+  # A count says how much its averages have gathered: they go together or not.
+  counts = [{f.meaning for f in node.fields} & {'count'} for node in (new, old)]
+  if new.owner != old.owner and counts[0] and not counts[1]:
+    return {}
+  return fits if trees or new.owner == 'LearningRateState' else {}
 
-  A field of another class is taken only if it is a tree like the parameters,
-  as moments are; a count goes along with them.
-  """
-  fits = [
-      c
-      for c in candidates
-      if (c.label, c.name) == (field.label, field.name)
-      and _shapes(c.value) == _shapes(field.value)
-  ]
-  same = [c for c in fits if c.owner == field.owner]
-  if same:
-    return same[0]
-  trees = [c for c in fits if not _is_scalar(c.value)]
-  return trees[0] if trees else None
+
+def _partner(new: _Node, candidates: list[_Node]) -> tuple[_Node | None, dict]:
+  """The old node that means the same: of its class, else with the same trees."""
+  best, most = None, {}
+  for old in candidates:
+    if old.label != new.label or (new.keys and old.keys and new.keys != old.keys):
+      continue
+    shared = _shared(new, old)
+    if shared and old.owner == new.owner:
+      return old, shared
+    trees = [f for f in shared.values() if not _is_scalar(f.value)]
+    if trees and old.owner != new.owner and len(shared) > len(most):
+      best, most = old, shared
+  return best, most
 
 
 def transplant(old_state: Any, new_state: Any) -> Transplant:
   """Carries over what two optimizer states have in common, and says what not.
 
-  Fields match by meaning: the same field of the same kind of state, under the
-  same label of `optax.partition`, wherever it is nested; moments also between
-  kinds (Adam's `mu` and `nu` into AMSGrad's), and the count of moments along
-  with them; Optax's schedule count as the policy's step. Trees must agree in
-  structure and shapes; dtypes become the new state's.
+  States match by meaning: one of the same kind, under the same label of
+  `optax.partition` and the same key of a dict, wherever it is nested; moments
+  also between kinds (Adam's `mu` and `nu` into AMSGrad's), with their count,
+  which goes with moments or not at all; the count of Optax's schedule as the
+  policy's step, and back. Trees must agree in structure and shapes; dtypes
+  become the new state's. Hyperparameters of `optax.inject_hyperparams` are
+  settings: the new ones stay.
 
   Args:
     old_state: an optimizer state that has been trained.
@@ -126,62 +188,63 @@ def transplant(old_state: Any, new_state: Any) -> Transplant:
     >>> moved.fresh
     ('[0].nu_max (ScaleByAmsgradState): nothing like it in the old state',)
   """
-  old = list(_fields(old_state))
-  new = list(_fields(new_state))
-  taken: dict[tuple[_find.Path, str], _Field] = {}
-  left = list(old)
-  for field in new:
-    partner = _partner(field, left)
-    if partner is not None:
-      left = [c for c in left if c is not partner]
-      taken[field.path, field.name] = partner
-  # A count belongs to the moments beside it: it follows them to another class.
-  for field in new:
-    if (field.path, field.name) in taken:
+  old = _second_hand_last(list(_nodes(old_state)))
+  new = _second_hand_last(list(_nodes(new_state)))
+  left, used = list(old), set()
+  taken: dict[tuple[_find.Path, str], Any] = {}
+  for node in new:
+    partner, shared = _partner(node, left)
+    if partner is None:
       continue
-    beside = [p for (path, _), p in taken.items() if path == field.path]
-    for candidate in left:
-      alike = candidate.name == field.name and any(
-          candidate.path == p.path for p in beside
-      )
-      if alike and _shapes(candidate.value) == _shapes(field.value):
-        taken[field.path, field.name] = candidate
-        left = [c for c in left if c is not candidate]
-        break
+    left = [other for other in left if other is not partner]
+    for name, field in shared.items():
+      taken[node.path, name] = field.value
+      used.add((partner.path, field.name))
   if not taken:
     raise ValueError(
         'transplant: `new_state` must share a field with `old_state`, got none'
         ' of the same meaning and shapes; the parameters must be the same.'
     )
   carried, fresh = [], []
-  for field in new:
-    if (field.path, field.name) in taken:
-      carried.append(str(field))
-    else:
-      named = [c for c in old if c.name == field.name and c.label == field.label]
+  for node in new:
+    for field in node.fields:
+      if (node.path, field.name) in taken:
+        carried.append(node.show(field))
+        continue
+      named = any(
+          f.meaning == field.meaning and other.label == node.label
+          for other in old
+          for f in other.fields
+      )
       why = 'its tree differs' if named else 'nothing like it'
-      fresh.append(f'{field}: {why} in the old state')
-  return Transplant(
-      _put(new_state, taken), tuple(carried), tuple(fresh), tuple(map(str, left))
-  )
+      fresh.append(f'{node.show(field)}: {why} in the old state')
+  dropped = [
+      node.show(field)
+      for node in old
+      for field in node.fields
+      if (node.path, field.name) not in used
+  ]
+  state = _put(new_state, taken)
+  return Transplant(state, tuple(carried), tuple(fresh), tuple(dropped))
 
 
 def _put(tree: Any, taken: Any, path: _find.Path = ()) -> Any:
   """`tree` with the fields of `taken` in place, cast to what they replace."""
   cast = lambda new, old: jnp.asarray(old, jnp.asarray(new).dtype)
   if not _is_node(tree):
+
     def visit(below: _find.Path, leaf: Any) -> Any:
       if _is_node(leaf):
         return _put(leaf, taken, path + below)
-      partner = taken.get((path, tree_util.keystr(below) or 'value'))
-      return leaf if partner is None else cast(leaf, partner.value)
+      value = taken.get((path, tree_util.keystr(below)))
+      return leaf if value is None else cast(leaf, value)
 
     return tree_util.tree_map_with_path(visit, tree, is_leaf=_is_node)
   values = []
   for name in tree._fields:
-    value, partner = getattr(tree, name), taken.get((path, name))
-    if partner is not None:
-      values.append(jax.tree.map(cast, value, partner.value))
+    value = getattr(tree, name)
+    if (path, name) in taken:
+      values.append(jax.tree.map(cast, value, taken[path, name]))
     else:
       values.append(_put(value, taken, (*path, tree_util.GetAttrKey(name))))
   return type(tree)(*values)

@@ -71,6 +71,7 @@ def scale_by_adam(
   eps = _checks.non_negative('scale_by_adam', 'eps', eps)
   eps_root = _checks.non_negative('scale_by_adam', 'eps_root', eps_root)
   nesterov = _checks.flag('scale_by_adam', 'nesterov', nesterov)
+  mu_dtype = _checks.dtype('scale_by_adam', 'mu_dtype', mu_dtype)
 
   def init(params):
     return optax.ScaleByAdamState(

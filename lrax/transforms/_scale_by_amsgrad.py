@@ -71,6 +71,7 @@ def scale_by_amsgrad(
   eps_root = _checks.non_negative(owner, 'eps_root', eps_root)
   correct_mu = _checks.flag(owner, 'bias_correction_mu', bias_correction_mu)
   correct_nu = _checks.flag(owner, 'bias_correction_nu', bias_correction_nu)
+  mu_dtype = _checks.dtype('scale_by_amsgrad', 'mu_dtype', mu_dtype)
 
   def init(params):
     return optax.ScaleByAmsgradState(

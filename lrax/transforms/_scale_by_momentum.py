@@ -56,6 +56,7 @@ def scale_by_momentum(
   owner = 'scale_by_momentum'
   decay = _checks.decay(owner, 'decay', decay)
   nesterov = _checks.flag(owner, 'nesterov', nesterov)
+  accumulator_dtype = _checks.dtype(owner, 'accumulator_dtype', accumulator_dtype)
 
   def init(params):
     return optax.TraceState(_leafwise.zeros(params, accumulator_dtype))

@@ -86,6 +86,7 @@ def scale_by_nadam(
   def momentum(count):
     age = jnp.asarray(count, _types.rate_dtype()) * growth
     return b1 * (1 - 0.5 * jnp.power(0.96, age))
+  mu_dtype = _checks.dtype('scale_by_nadam', 'mu_dtype', mu_dtype)
 
   def init(params):
     return ScaleByNadamState(

@@ -5,7 +5,6 @@ from lrax.tune._find import Found
 from lrax.tune._find import Progress
 from lrax.tune._find import Row
 from lrax.tune._find import Trial
-from lrax.tune._find import trial_to_dict
 from lrax.tune._range_test import range_test
 from lrax.tune._range_test import RangeTest
 
@@ -17,5 +16,4 @@ __all__ = [
     'Trial',
     'find',
     'range_test',
-    'trial_to_dict',
 ]

@@ -43,6 +43,10 @@ class Trial(NamedTuple):
   diverged: bool
   losses: np.ndarray  # (steps done,), the training loss before each update
 
+  def to_dict(self) -> dict[str, Any]:
+    """The trial as plain values; NaN as None."""
+    return {k: _range_test.plain(v) for k, v in self._asdict().items()}
+
 
 class Row(NamedTuple):
   """What the seeds say of one rate."""
@@ -137,14 +141,9 @@ class Found:
         if field.name not in ('rows', 'range_test')
     }
     result['trials'] = [
-        trial_to_dict(trial) for row in self.rows for trial in row.trials
+        trial.to_dict() for row in self.rows for trial in row.trials
     ]
     return result | {'range_test': self.range_test.to_dict()}
-
-
-def trial_to_dict(trial: Trial) -> dict[str, Any]:
-  """A trial as plain values."""
-  return {k: _range_test.plain(v) for k, v in trial._asdict().items()}
 
 
 def find(

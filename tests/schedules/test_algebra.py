@@ -181,7 +181,7 @@ def test_warmup_over_long_runs():
     lo, hi, done, steps = (1e-4, 0.3, t, up) if t < up else (0.3, 0.01, t - up, down)
     expect.append(Fraction(lo) + (Fraction(hi) - Fraction(lo)) * done / steps)
   policy = lrax.linear(0.3, 0.01, down).with_warmup(up, 1e-4)
-  # Six roundings of half an ulp, measured: 2.4 ulp.
+  # Six roundings of half an ulp, measured at 3,000 steps: at most 2.6 ulp.
   np.testing.assert_array_max_ulp(
       np.asarray(policy(at)), np.array(list(map(float, expect)), np.float32), 3
   )

@@ -24,17 +24,16 @@ def formula(init_value, decay_rate, decay_steps, step, staircase=False):
 # Ulps by how far the rate has gone, in units of e. A base far from 1 is rounded
 # to float32, an error of up to 2**-25 for each factor; a base near 1 has its
 # logarithm in double precision, but the exponent times it is rounded, an error
-# of 2**-24 for each unit of e. Measured at 2,000 random steps: at most 7 ulp
-# for the bases 0.5 and 0.1, 8 for 1 - 1e-6 over three decades, 28 for 0.9 over
-# three decades, and 2.7 for 1 - 1e-9.
+# of 2**-24 for each unit of e. Measured at 3,000 random steps, in the order of
+# the table: at most 2, 2, 7.9, 5.9, 9.7, 3.1 and 27.6 ulp.
 @pytest.mark.parametrize(
     'decay_rate, decay_steps, decades, max_ulp',
     [
         (0.5, 10**8, 6, 3),
         (0.5, 2**30, 6, 3),
-        (0.1, 10**8, 21, 8),
+        (0.1, 10**8, 21, 10),
         (0.96, 10**6, 3, 8),
-        (1 - 1e-6, 1, 3, 10),
+        (1 - 1e-6, 1, 3, 12),
         (1 - 1e-9, 1, 1, 4),
         (0.9, 10**7, 3, 32),
     ],

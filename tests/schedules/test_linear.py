@@ -11,7 +11,7 @@ import lrax
 W, T = 5, 40
 STEPS = np.array([0, 1, W - 1, W, W + 1, T - 1, T, T + 1, 10 * T])
 # A rate has at most three roundings in each share and three more in the sum of
-# products, each of half an ulp; measured over 2,000 random steps at each length
+# products, each of half an ulp; measured over 3,000 random steps at each length
 # and pair of rates here: at most 2.8 ulp of the float64 truth.
 MAX_ULP = 3
 

@@ -242,6 +242,17 @@ def test_an_infinite_metric_is_handed_on():
   assert float(state[-1].memory.kept[1]) == math.inf
 
 
+def test_a_report_before_a_policy_has_started_is_not_kept_for_it():
+  """It is used at the next update; after the warmup it would be an old one."""
+  state, step = sgd(heard(1.0).with_warmup(2))
+  state = lrax.report(state, 0.25)
+  rates = []
+  for _ in range(4):
+    rate, state = step(state)
+    rates.append(rate)
+  assert rates == [0.0, 0.5, 1.0, 1.0]
+
+
 def test_every_closed_loop_in_a_combination_hears():
   policy = heard(0.5) * falling() + counting().with_warmup(0)
   state, step = sgd(policy)
@@ -373,6 +384,28 @@ def test_a_change_by_a_condition_inside_jit():
   state, second = step(state, 2.0)
   state, third = step(state, 0.5)
   assert (first, second, third) == (1.0, 0.4375, 0.375)
+
+
+INSIDE = {
+    'set_learning_rate': lambda s: lrax.set_learning_rate(s, 0.25),
+    'follow_schedule': lrax.follow_schedule,
+    'scale_learning_rate': lambda s: lrax.scale_learning_rate(s, 0.25),
+    'restart_schedule': lrax.restart_schedule,
+    'report': lambda s: lrax.report(s, 0.25),
+}
+
+
+@pytest.mark.parametrize('transform', [jax.vmap, lambda f: jax.jit(jax.vmap(f))])
+@pytest.mark.parametrize('name', INSIDE)
+def test_plain_numbers_inside_vmap(name, transform):
+  """The state is traced and the number is not."""
+  state = lrax.set_learning_rate(stacked(), 0.5)
+  state = lrax.restart_schedule(state, 3)
+  inside = transform(INSIDE[name])(state)
+  outside = INSIDE[name](state)
+  assert kinds(inside) == kinds(outside)
+  for x, y in zip(jax.tree.leaves(inside), jax.tree.leaves(outside)):
+    np.testing.assert_array_equal(x, y)
 
 
 def test_float64_overrides_under_x64(x64):

@@ -195,6 +195,30 @@ def test_an_nnx_optimizer():
       np.testing.assert_allclose(value, points[3][1], **TOLERANCE)
 
 
+def test_an_nnx_optimizer_of_a_partition():
+  class Model(nnx.Module):
+
+    def __init__(self):
+      self.w, self.b = nnx.Param(zeros()['w']), nnx.Param(zeros()['b'])
+
+  def labels(params):
+    group = lambda path, _: 'free' if "'w'" in str(path) else 'plain'
+    return jax.tree_util.tree_map_with_path(group, params)
+
+  tx = optax.partition({'free': schedule_free(), 'plain': lrax.sgd(RATE)}, labels)
+  model = Model()
+  optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+  for _ in range(3):
+    # The leaves are in the order of their names, as those of TARGET are.
+    optimizer.update(model, gradient(nnx.state(model, nnx.Param)))
+  params = nnx.state(model, nnx.Param)
+  found = lrax.eval_params(optimizer, params)
+  assert jax.tree.structure(found) == jax.tree.structure(params)
+  value = lambda tree, leaf: jax.tree.leaves(tree[leaf])[0]
+  np.testing.assert_allclose(value(found, 'w'), averages(3)['w'][3][1], **TOLERANCE)
+  np.testing.assert_array_equal(value(found, 'b'), value(params, 'b'))
+
+
 def test_a_state_with_a_leading_axis():
   """As `vmap` over runs gives it; three runs, which no other axis has as length."""
   rates = jnp.array([0.125, 0.25, 0.5])

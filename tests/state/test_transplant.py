@@ -341,6 +341,24 @@ def test_moments_wrapped_by_nnx():
       np.testing.assert_array_equal(x, y)
 
 
+def test_a_count_wrapped_by_nnx_stays_with_its_moments():
+  """Another shape: neither the moments nor their count are carried."""
+
+  class Model(nnx.Module):
+
+    def __init__(self, size):
+      self.w = nnx.Param(jnp.zeros(size))
+
+  def optimizer(size):
+    return nnx.Optimizer(Model(size), lrax.adam(falling()), wrt=nnx.Param)
+
+  old, model = optimizer(2), Model(2)
+  old.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+  moved = lrax.transplant(old.opt_state, optimizer(3).opt_state).state
+  assert int(jax.tree.leaves(moved[0].count)[0]) == 0
+  assert int(jax.tree.leaves(moved[-1].step)[0]) == 1
+
+
 def test_a_module_with_callables_in_it():
   """A training in one Equinox module: what is no array stays the new one's."""
 
