@@ -54,7 +54,7 @@ def cosine_annealing(
     >>> [round(float(policy(t)), 6) for t in (0, 50, 100, 200)]
     [1.0, 0.5, 0.0, 0.0]
   """
-  weight = _progress.half_cosine(_progress.remaining(step, steps))
-  weight = jnp.power(weight, exponent)
+  left = _progress.half_cosine(_progress.remaining(step, steps))
   done = _progress.half_cosine(_progress.elapsed(step, steps))
-  return init_value * weight + end_value * _progress.complement(done, exponent)
+  rest = _progress.complement(done, left, exponent)
+  return init_value * jnp.power(left, exponent) + end_value * rest

@@ -50,6 +50,6 @@ def polynomial_decay(
     >>> [float(policy(t)) for t in (0, 2, 4, 5)]
     [1.0, 0.25, 0.0, 0.0]
   """
-  weight = jnp.power(_progress.remaining(step, steps), power)
-  done = _progress.complement(_progress.elapsed(step, steps), power)
-  return init_value * weight + end_value * done
+  left, done = _progress.remaining(step, steps), _progress.elapsed(step, steps)
+  rest = _progress.complement(done, left, power)
+  return init_value * jnp.power(left, power) + end_value * rest

@@ -43,16 +43,17 @@ def elapsed(step: jax.Array, steps: Any) -> jax.Array:
   return ratio(done, jnp.maximum(steps, 1))
 
 
-def complement(done: jax.Array, power: Any) -> jax.Array:
-  """`1 - (1 - done) ** power`, which keeps its digits where `done` is small.
+def complement(done: jax.Array, left: jax.Array, power: Any) -> jax.Array:
+  """`1 - left ** power` for `done = 1 - left`, with its digits at either end.
 
-  A rate that rises from 0 is this times its end.
+  A rate that rises from 0 is this times its end, so where `done` is small the
+  difference would cancel.
   """
   if isinstance(power, (int, float)) and power == 1:
     return done
-  over = done >= 1
-  safe = jnp.where(over, 0.5, done)
-  return jnp.where(over, 1.0, -jnp.expm1(power * jnp.log1p(-safe)))
+  late = done >= 0.5
+  early = -jnp.expm1(power * jnp.log1p(-jnp.where(late, 0.0, done)))
+  return jnp.where(late, 1 - jnp.power(left, power), early)
 
 
 def half_cosine(share: jax.Array) -> jax.Array:
