@@ -2,11 +2,11 @@
 
 from lrax.tune._find import find
 from lrax.tune._find import Found
-from lrax.tune._find import Progress
-from lrax.tune._find import Row
-from lrax.tune._find import Trial
 from lrax.tune._range_test import range_test
 from lrax.tune._range_test import RangeTest
+from lrax.tune._search import Progress
+from lrax.tune._search import Row
+from lrax.tune._search import Trial
 
 __all__ = [
     'Found',

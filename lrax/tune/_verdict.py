@@ -1,0 +1,142 @@
+"""What the rows of a search say: the best rate, the noise, and in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+
+from lrax.tune import _search
+
+
+class Choice(NamedTuple):
+  """What the rows recommend; NaN where they recommend nothing."""
+
+  learning_rate: float
+  validation_loss: float
+  interval: tuple[float, float]
+  noise: float
+  ratio: float  # to the farther neighbour that was tried
+  at_edge: bool
+
+
+_NOTHING = Choice(np.nan, np.nan, (np.nan, np.nan), np.nan, np.nan, False)
+
+
+def choose(search: _search.Search, suggestion: float) -> Choice:
+  """Picks from the rows; `suggestion` is the range test's, NaN if it had none."""
+  best = search.best()
+  if best is None:
+    return _NOTHING
+  rows = search.sorted_rows()
+  noise = _noise(search, best)
+  if not np.isfinite(suggestion) and _hidden(rows, noise):
+    return _NOTHING  # neither the range test nor the sweep saw the rate matter
+  index = sorted(search.rows).index(best)
+  slack = float(np.nan_to_num(noise))
+  half = rows[index].learning_rate / 2 * (1 - 1e-9)
+  pick = _reach(rows, index, -1, slack, half)
+  low = _reach(rows, index, -1, 2 * slack)
+  high = _reach(rows, index, +1, 2 * slack)
+  rate = rows[pick].learning_rate
+  beside = [rows[i].learning_rate for i in (pick - 1, pick + 1) if 0 <= i < len(rows)]
+  return Choice(
+      learning_rate=rate,
+      validation_loss=rows[pick].validation_loss,
+      interval=(rows[low].learning_rate, rows[high].learning_rate),
+      noise=noise,
+      ratio=max(max(r / rate, rate / r) for r in beside),
+      at_edge=index in (0, len(rows) - 1),
+  )
+
+
+def _reach(
+    rows: Sequence[_search.Row], start: int, way: int, slack: float, least: float = 0.0
+) -> int:
+  """How far rows on one side of `start` stay within `slack` of its loss."""
+  limit, index = rows[start].validation_loss + slack, start
+  while (
+      0 <= index + way < len(rows)
+      and rows[index + way].validation_loss <= limit
+      and rows[index + way].learning_rate >= least
+  ):
+    index += way
+  return index
+
+
+def _hidden(rows: Sequence[_search.Row], noise: float) -> bool:
+  """Whether all rates that trained are within noise of each other."""
+  finite = [r.validation_loss for r in rows if np.isfinite(r.validation_loss)]
+  return max(finite) - min(finite) <= 2 * np.nan_to_num(noise)
+
+
+def _noise(search: _search.Search, best: int) -> float:
+  """Standard error of the difference of two rates' mean losses, near the best.
+
+  The losses are rates x seeds. What is left after taking off each rate's and
+  each seed's mean is what differs when a rate is compared with another on the
+  same seeds; its variance, twice, over the seeds, is that of a difference.
+  """
+  table = np.asarray([
+      [trial.validation_loss for trial in row.trials]
+      for place, row in search.rows.items()
+      if abs(place - best) <= 4 and np.isfinite(row.validation_loss)
+  ])
+  rates, seeds = table.shape
+  if rates < 2 or seeds < 2:
+    return np.nan
+  rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+  variance = (rest**2).sum() / ((rates - 1) * (seeds - 1))
+  return float(np.sqrt(2 * variance / seeds))
+
+
+def in_words(found: Any, out_of_budget: bool) -> str:
+  """The verdict of a `Found`."""
+  rows, seeds = found.rows, len(found.seeds)
+  if not np.isfinite(found.learning_rate):
+    tried = f'from {rows[0].learning_rate:.2g} to {rows[-1].learning_rate:.2g}'
+    if any(np.isfinite(row.validation_loss) for row in rows):
+      return (
+          f'No rate {tried} made a difference to {found.task} with'
+          f' {found.optimizer} that noise does not hide. Check the loss and its'
+          ' gradient, or train for more steps.'
+      )
+    return (
+        f'No rate {tried} trained {found.task} with {found.optimizer}: every run'
+        ' diverged. Check the loss and the data.'
+    )
+  said = [
+      f'Use {found.learning_rate:.2g} with {found.optimizer} for {found.task}'
+      + (
+          ', at a constant rate,'
+          if found.schedule == 'constant'
+          else f' as the peak of the {found.schedule} schedule'
+      )
+      + f' over {found.steps} steps: validation loss {found.validation_loss:.4g},'
+      f' mean of {seeds} seed{"s" * (seeds > 1)}.'
+  ]
+  low, high = found.interval
+  if np.isnan(found.noise):
+    said.append('With one seed the noise is not known: pass more seeds to see it.')
+  elif low < high:
+    said.append(
+        f'Rates from {low:.2g} to {high:.2g} are within noise'
+        f' (±{2 * found.noise:.2g}) of the best.'
+    )
+  else:
+    said.append(f'No other rate tried is within noise (±{2 * found.noise:.2g}).')
+  if _hidden(rows, found.noise):
+    said.append('Noise hides any difference between the rates: the choice is open.')
+  gone = [row.learning_rate for row in rows if row.diverged]
+  if gone:
+    said.append(f'Training diverged from {min(gone):.2g} on.')
+  if found.at_edge:
+    said.append('The best lies on the edge of what was tried: look further there.')
+  if out_of_budget:
+    said.append(
+        'The budget ended the search: neighbours are a factor of'
+        f' {found.ratio:.2g} apart.'
+    )
+  return ' '.join(said)
