@@ -21,7 +21,8 @@ def _fill(field: Any, value: Any) -> Any:
 
   def fill(old: Any) -> Any:
     new = jnp.broadcast_to(jnp.asarray(value, old.dtype), old.shape)
-    if isinstance(new, Tracer) or not getattr(old, 'committed', False):
+    traced = isinstance(old, Tracer) or isinstance(new, Tracer)
+    if traced or not getattr(old, 'committed', False):
       return new
     # Where it was put before: elsewhere, the next step would recompile.
     return jax.device_put(new, old.sharding)

@@ -71,16 +71,15 @@ def _average(state: Any, params: Any) -> chex.ArrayTree:
         ' trained parameters hold nothing of the average.'
     )
 
-  is_masked = lambda x: isinstance(x, optax.MaskedNode)
 
   def solve(z: Any, y: Any) -> Any:
-    if is_masked(z):
-      return y  # these parameters belong to another optimizer
-    share = b1.reshape(b1.shape + (1,) * (jnp.ndim(y) - b1.ndim))
-    return ((y - (1 - share) * z) / share).astype(jnp.result_type(y))
+    if not jax.tree.leaves(z):
+      return y  # masked: these parameters belong to another optimizer
+    z = _find.array(z)
+    share = b1.reshape(b1.shape + (1,) * (jnp.ndim(z) - b1.ndim))
+    average = lambda y: ((y - (1 - share) * z) / share).astype(jnp.result_type(y))
+    return jax.tree.map(average, y)
 
-  z, (leaves, treedef) = state.z, jax.tree.flatten(params)
-  if len(jax.tree.leaves(z)) == len(leaves):
-    # An nnx optimizer wraps each leaf in a Variable.
-    z = treedef.unflatten(jax.tree.leaves(z))
-  return jax.tree.map(solve, z, params, is_leaf=is_masked)
+  # Parameters of another optimizer are masked, and nnx wraps each leaf.
+  is_leaf = lambda x: isinstance(x, optax.MaskedNode) or _find.is_wrapped(x)
+  return jax.tree.map(solve, state.z, params, is_leaf=is_leaf)

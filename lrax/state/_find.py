@@ -61,7 +61,7 @@ def select(
   found = find(state, caller)
   if group is None:
     return found
-  if group not in found:
+  if not isinstance(group, Hashable) or group not in found:
     if list(found) == ['']:
       raise ValueError(
           f'{caller}: `group` must be left out for a state of one learning rate,'
@@ -85,6 +85,11 @@ def change(
   paths = {found.path for found in select(state, group, caller).values()}
   apply = lambda path, node: function(node) if path in paths else node
   return tree_util.tree_map_with_path(apply, state, is_leaf=is_state)
+
+
+def is_wrapped(value: Any) -> bool:
+  """Whether it is a Variable of Flax nnx, which is a pytree around an array."""
+  return hasattr(value, 'get_metadata')
 
 
 def array(field: Any) -> jax.Array:

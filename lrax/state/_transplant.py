@@ -107,6 +107,7 @@ def _second_hand_last(nodes: list[_Node]) -> list[_Node]:
 
 
 def _is_scalar(value: Any) -> bool:
+  value = _find.array(value) if _find.is_wrapped(value) else value
   return jax.tree.structure(value) == jax.tree.structure(0) and not jnp.ndim(value)
 
 
@@ -133,8 +134,12 @@ def _shared(new: _Node, old: _Node) -> dict[str, _Field]:
     return fits
   # A count says how much its averages have gathered: they go together or not.
   counts = [{f.meaning for f in node.fields} & {'count'} for node in (new, old)]
-  if new.owner != old.owner and counts[0] and not counts[1]:
-    return {}
+  if new.owner != old.owner and counts[0]:
+    # Between kinds a count is right for all of the averages it corrects, or for
+    # none: mu and nu go together.
+    averages = {'mu', 'nu'} & {field.name for field in new.fields}
+    if not counts[1] or not averages <= trees:
+      return {}
   return fits if trees or new.owner == 'LearningRateState' else {}
 
 
