@@ -82,7 +82,9 @@ def number(
 def _plain_number(value: Any, whole: bool) -> Any:
   """A float, or an int where the number counts; None where it cannot be one."""
   try:
-    float(value)
+    # A float32 holds no more; the rate would be infinite.
+    if abs(float(value)) > 3.4028234e38 and math.isfinite(value):
+      return None
   except OverflowError:
     return None
   if not whole:
@@ -161,9 +163,6 @@ def decay(owner: str, name: str, value: Any) -> Any:
   return value
 
 
-fraction = number(
-    'a number in [0, 1]', lambda x: 0 <= x <= 1, 'pass a share of the whole'
-)
 steps = number(
     'a whole number >= 0 and < 2**31',
     lambda x: 0 <= x <= _MAX_STEPS,

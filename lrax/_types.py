@@ -45,7 +45,9 @@ MAX_STEP = 2**31 - 1
 class LearningRateState(NamedTuple):
   """What every learning-rate policy keeps between updates.
 
-  `rate dtype` is float32, or float64 where `jax_enable_x64` is set.
+  `rate dtype` is float32, or float64 where `jax_enable_x64` is set. An override
+  of NaN says that there is none, so `jax_debug_nans`, which stops at any NaN,
+  stops at this state too.
   """
 
   step: jax.Array  # int32, shape (): updates seen; the policy's own clock

@@ -100,6 +100,9 @@ class _Report:
       self.out.mkdir(parents=True, exist_ok=True)
       with tempfile.TemporaryFile(dir=self.out):
         pass
+      # What an earlier run left is no answer of this one.
+      for name in ('find.json', 'find.csv', 'find.png'):
+        (self.out / name).unlink(missing_ok=True)
     except OSError as error:
       raise OSError(
           f"find: cannot write to --out '{self.out}': {error.strerror}."
@@ -126,6 +129,7 @@ class _Report:
       self.rows[event.stage] = self.bar.add_task(event.stage, best='')
     if isinstance(event.result, tune.RangeTest):
       self.range_test = event.result
+      self.save_partial()
     elif isinstance(event.result, tune.Trial):
       self.trials.append(event.result)
       self.save_partial()
@@ -157,10 +161,12 @@ class _Report:
     new.replace(self.out / 'find.json')
 
   def close(self, found: tune.Found) -> None:
-    """Prints the table and the verdict, writes the files."""
+    """Writes the files, prints the table and the verdict."""
     from rich import table
+    from rich import text
 
-    grid = table.Table(title=f'{found.task}, {found.optimizer}')
+    self.save(found)
+    grid = table.Table(title=text.Text(f'{found.task}, {found.optimizer}'))
     for column in ('learning rate', 'validation loss', 'spread', 'diverged'):
       grid.add_column(column, justify='right')
     for row in found.rows:
@@ -173,19 +179,21 @@ class _Report:
           style='bold green' if here else None,
       )
     self.console.print(grid)
-    self.console.print(found.verdict, highlight=False, soft_wrap=True)
+    self.console.print(found.verdict, highlight=False, markup=False, soft_wrap=True)
+    written = f'Wrote find.json, find.csv and find.png to {self.out}'
+    self.console.print(written, markup=False, soft_wrap=True)
+
+  def save(self, found: tune.Found) -> None:
+    """Writes the three files."""
     self.write({'complete': True, **found.to_dict()})
     lines = [','.join(found.table()[0])]
     lines += [','.join(map(str, row.values())) for row in found.table()]
     (self.out / 'find.csv').write_text('\n'.join(lines) + '\n')
     draw(found, self.out / 'find.png')
-    self.console.print(
-        f'Wrote find.json, find.csv and find.png to {self.out}', soft_wrap=True
-    )
 
   def interrupted(self) -> NoReturn:
     """After Ctrl-C: says what is left, exit code 130."""
-    kept = f'; {self.out}/find.json has them' if self.trials else ''
+    kept = f'; {self.out}/find.json has what there is' if self.range_test else ''
     print(
         f'lrax: stopped; {len(self.trials)} runs were finished{kept}.',
         file=sys.stderr,

@@ -29,6 +29,8 @@ def main() -> None:
     import rich  # noqa: F401  the commands need it; say so before they start
 
     from lrax.cli import _app
+  except KeyboardInterrupt:
+    raise SystemExit(130) from None
   except ImportError as error:
     print(
         f"lrax: the command line needs {error.name}; pip install 'lrax[cli]'.",

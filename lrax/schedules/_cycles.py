@@ -23,6 +23,7 @@ class Cycle(NamedTuple):
   index: jax.Array  # int32: which cycle, from 0
   step: jax.Array  # int32: steps since its start
   remaining: jax.Array  # rate dtype: the share of it still to come, in (0, 1]
+  elapsed: jax.Array  # rate dtype: the share of it that is over, in [0, 1)
 
 
 class _Table(NamedTuple):
@@ -63,7 +64,8 @@ def _equal(step: jax.Array, cycle_steps: Any) -> Cycle:
   """Cycles that are all as long as the first."""
   index = step // cycle_steps
   local = step - index * cycle_steps
-  return Cycle(index, local, _progress.remaining(local, cycle_steps))
+  left = _progress.remaining(local, cycle_steps)
+  return Cycle(index, local, left, _progress.elapsed(local, cycle_steps))
 
 
 def _look_up(step: jax.Array, table: _Table) -> Cycle:
@@ -76,10 +78,12 @@ def _look_up(step: jax.Array, table: _Table) -> Cycle:
   local = step - table.starts[index]
   true_length = table.true_lengths[index]
   # Whole numbers first, where they fit; a longer cycle never comes to its end.
-  short = _progress.remaining(local, table.lengths[index])
-  long = 1 - local.astype(true_length.dtype) / true_length
-  left = jnp.where(true_length > _types.MAX_STEP, long, short)
-  return Cycle(index, local, left)
+  length = table.lengths[index]
+  is_long = true_length > _types.MAX_STEP
+  share = local.astype(true_length.dtype) / true_length
+  left = jnp.where(is_long, 1 - share, _progress.remaining(local, length))
+  done = jnp.where(is_long, share, _progress.elapsed(local, length))
+  return Cycle(index, local, left, done)
 
 
 def _known(cycle_steps: int, growth: float) -> _Table:

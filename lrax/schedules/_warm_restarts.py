@@ -32,6 +32,11 @@ def _growth(owner: str, name: str, value: Any) -> Any:
 
 def _whole_cycles(owner: str, *, cycle_steps: Any, cycle_growth: Any, **_):
   """Cycles of a traced length are counted with integers only."""
+  if isinstance(cycle_growth, float) and 1 < cycle_growth < 1.001:
+    raise _checks.refuse(
+        owner, 'cycle_growth', '1, or at least 1.001', cycle_growth,
+        'cycles that hardly grow are too many to list',
+    )
   traced = isinstance(cycle_steps, jax.Array)
   if traced and isinstance(cycle_growth, float) and cycle_growth % 1:
     raise _checks.refuse(
@@ -101,6 +106,8 @@ def warm_restarts(
   cycle = _cycles.find(step, cycle_steps, cycle_growth)
   peak = init_value * _decay.power(peak_decay, cycle.index)
   weight = _progress.half_cosine(cycle.remaining)
+  rest = _progress.half_cosine(cycle.elapsed)
   if cycles is not None:
     weight = jnp.where(cycle.index < cycles, weight, 0.0)
-  return peak * weight + end_value * (1 - weight)
+    rest = jnp.where(cycle.index < cycles, rest, 1.0)
+  return peak * weight + end_value * rest

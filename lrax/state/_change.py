@@ -142,7 +142,7 @@ def scale_learning_rate(
 ) -> Any:
   """Multiplies what the policy gives by `factor`, from the next update on.
 
-  Factors add up: twice 0.5 is 0.25. An override is not scaled.
+  Factors multiply: twice 0.5 is 0.25. An override is not scaled.
 
   Args:
     state: any optimizer state; see `get_learning_rate`.
@@ -172,7 +172,9 @@ def scale_learning_rate(
   """
   caller = 'scale_learning_rate'
   factor = _checked(state, group, caller, 'factor', factor, _checks.non_negative)
-  times = lambda old: old * jnp.asarray(factor, old.dtype)
+  # Finite for ever: an infinite rate would make NaN of a gradient of zero.
+  largest = lambda old: jnp.finfo(old.dtype).max
+  times = lambda old: jnp.minimum(old * jnp.asarray(factor, old.dtype), largest(old))
   scale = lambda node: node._replace(scale=jax.tree.map(times, node.scale))
   return _find.change(state, group, caller, scale)
 

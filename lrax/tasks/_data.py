@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
+import itertools
 from typing import Any
 from typing import NamedTuple
 
@@ -15,6 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrax import _checks
+
+
+def _is_numeric(leaf: Any) -> bool:
+  dtype = getattr(leaf, 'dtype', None) or np.asarray(leaf).dtype
+  return jax.dtypes.issubdtype(dtype, np.number) or dtype == np.bool_ or (
+      jax.dtypes.issubdtype(dtype, jax.dtypes.extended)
+  )
 
 
 class Position(NamedTuple):
@@ -57,7 +65,14 @@ class Arrays:
   batch_size: int | None = None
 
   def __post_init__(self):
-    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(self.data)}
+    leaves = jax.tree.leaves(self.data)
+    sizes = {np.shape(leaf)[:1] for leaf in leaves}
+    if not all(_is_numeric(leaf) for leaf in leaves):
+      raise _checks.refuse(
+          'Arrays', 'data', 'a pytree of arrays of numbers',
+          sorted({str(np.asarray(leaf).dtype) for leaf in leaves}),
+          'encode text as integers', TypeError,
+      )
     if not sizes or () in sizes:
       raise _checks.refuse(
           'Arrays', 'data', 'a pytree of arrays with a first axis of examples',
@@ -209,10 +224,13 @@ class Stream:
 
   def once(self, seed: int = 0) -> Iterator[Any]:
     """One pass."""
-    for index, batch in enumerate(self.batches(seed)):
-      if index == self.limit:
-        return
-      yield batch
+    batches = self.batches(seed)
+    if not isinstance(batches, Iterable):
+      raise _checks.refuse(
+          'Stream', 'batches', 'a function that returns an iterable',
+          f'one that returns {batches!r}', 'write it as a generator', TypeError,
+      )
+    yield from itertools.islice(batches, self.limit)
 
   def forever(self, seed: int) -> Iterator[Any]:
     """Pass after pass, batches of one shape."""
@@ -230,9 +248,11 @@ class Stream:
           )
         yield batch
       if empty:
+        advice = f'batches({seed}) ended at once'
+        if first is not None:
+          advice += ' when called again: it must make a new iterator each time'
         raise _checks.refuse(
-            'Stream', 'batches', 'an iterable of at least one batch',
-            'none', f'batches({seed}) ended at once',
+            'Stream', 'batches', 'an iterable of at least one batch', 'none', advice
         )
 
 

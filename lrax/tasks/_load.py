@@ -86,7 +86,7 @@ def load(name: str) -> _task.Task:
 def _run(function: Any, name: str) -> Any:
   try:
     return function()
-  except Exception as error:  # whatever the user's own function does
+  except (Exception, SystemExit) as error:  # whatever the user's function does
     raise ImportError(f"load: '{name}()' {_said(error)}.") from error
 
 
@@ -106,8 +106,16 @@ def _import(place: str) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
+    # Registered while it runs and if it succeeds, so that its classes pickle.
+    before = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module
+    try:
+      spec.loader.exec_module(module)
+    except BaseException:
+      sys.modules.pop(path.stem)
+      if before is not None:
+        sys.modules[path.stem] = before
+      raise
     return module
   except ModuleNotFoundError as error:
     if not is_file and error.name == place.partition('.')[0]:

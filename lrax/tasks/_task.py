@@ -9,6 +9,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lrax import _checks
 from lrax.tasks import _data
@@ -112,15 +113,26 @@ class Task:
 
   def start(self, key: chex.PRNGKey) -> tuple[Any, Any]:
     """The parameters and the state before training; state () where none."""
-    if not self.stateful:
-      return self.init(key), ()
     made = self.init(key)
+    if not self.stateful:
+      return self._trainable(made), ()
     if not isinstance(made, tuple) or len(made) != 2:
       raise TypeError(
           f'{self.name}: `init` must return (params, state) where `stateful` is'
           f' True, got {type(made).__name__}; return () for no state.'
       )
-    return made
+    return self._trainable(made[0]), made[1]
+
+  def _trainable(self, params: Any) -> Any:
+    """The parameters, refused if one of them has no gradient."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+      if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+        raise TypeError(
+            f'{self.name}: `init` must return floating-point parameters, got'
+            f' {jnp.result_type(leaf)} at {jax.tree_util.keystr(path) or "the root"};'
+            ' keep what is not trained in the state, with stateful=True.'
+        )
+    return params
 
   def training_loss(
       self, params: Any, state: Any, batch: Any, key: chex.PRNGKey
@@ -143,20 +155,25 @@ class Task:
       assert self.evaluate is not None
       return self._scalar('evaluate', self.evaluate(params, state, batch))
     if self.evaluate is None:
-      return self._scalar('loss', self.loss(params, batch, None))
+      try:
+        value = self.loss(params, batch, None)
+      except Exception as error:
+        raise TypeError(
+            f'{self.name}: `evaluate` must be given, since `loss` fails with the'
+            f' key None, as it is called to validate: {error}'
+        ) from error
+      return self._scalar('loss', value)
     return self._scalar('evaluate', self.evaluate(params, batch))
 
   def _scalar(self, name: str, value: Any) -> jax.Array:
     """The value, refused while tracing if it is no real scalar."""
     rule = None
-    try:
-      dtype = jnp.result_type(value)
-      if jnp.shape(value) != ():
-        rule = f'an array of shape {jnp.shape(value)}'
-      elif not jnp.issubdtype(dtype, jnp.floating):
-        rule = f'a scalar of {dtype}'
-    except TypeError:
+    if not isinstance(value, (jax.Array, np.ndarray, np.generic, int, float)):
       rule = f'a {type(value).__name__}'
+    elif jnp.shape(value) != ():
+      rule = f'an array of shape {jnp.shape(value)}'
+    elif not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+      rule = f'a scalar of {jnp.result_type(value)}'
     if rule:
       raise TypeError(
           f'{self.name}: `{name}` must return a floating-point scalar, got'

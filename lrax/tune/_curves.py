@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 _EMA = 0.9  # share kept by the running average that the stop rule watches
-_WARM = 5  # losses that tell the noise at the start
+_WARM = 10  # losses that tell the level and the noise at the start
+_CEILING = 5  # losses whose highest is where a curve is cut
 
 
 def diverged(losses: np.ndarray) -> int | None:
   """The first step at which a run is seen to diverge, or None.
 
   A run has diverged where its loss is not finite, or where its running average
-  (bias-corrected, keeping 0.9) has risen above where it began by more than it
-  had gained, and by more than the noise: average - start > max(start - best,
+  (bias-corrected, keeping 0.9) has risen above where it began, the mean of the
+  first ten losses, by more than it had gained, and by more than the noise: average - start > max(start - best,
   4 * noise). The rule has differences only, so it holds for negative losses
   too, and for any unit.
 
@@ -60,7 +61,7 @@ def smooth(losses: np.ndarray, keep: float) -> np.ndarray:
   """
   if not len(losses):
     return losses
-  ceiling = losses[: min(_WARM, len(losses))].max()
+  ceiling = losses[: min(_CEILING, len(losses))].max()
   cut = np.minimum(losses, ceiling)
   return _one_way(_one_way(cut, keep)[::-1], keep)[::-1]
 

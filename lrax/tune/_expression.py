@@ -54,10 +54,11 @@ def _parse(text: str, owner: str) -> tuple[str, dict[str, Any]]:
     if isinstance(node, ast.Name):
       return node.id, {}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-      if not node.args and all(k.arg for k in node.keywords):
+      names = {k.arg for k in node.keywords}
+      if not node.args and None not in names and len(names) == len(node.keywords):
         values = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
         return node.func.id, values
-  except (SyntaxError, ValueError):
+  except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
     pass
   raise ValueError(
       f'{owner}: `optimizer` must name an optimizer, got {text!r}; {advice}.'

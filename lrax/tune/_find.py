@@ -177,10 +177,14 @@ def find(
       budget=_checks.optional(_checks.positive_steps)(owner, 'budget', budget),
       tell=on_progress or (lambda progress: None),
   )
+  trainer.check_validation()
   test = search.range_test()
   search.sweep(test.learning_rate)
   text = schedule if isinstance(schedule, str) else _name(schedule)
   choice = _verdict.choose(search, test.learning_rate)
+  # A smaller rate than the best may be chosen: it too has neighbours.
+  while search.surround(choice.learning_rate):
+    choice = _verdict.choose(search, test.learning_rate)
   found = Found(
       task=task.name,
       optimizer=_name(optimizer),

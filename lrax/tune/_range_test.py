@@ -56,7 +56,8 @@ class RangeTest:
   def suggest(self, rule: str) -> float:
     """The suggestion of another rule, from the same curves."""
     rule = _checks.choice(*RULES)('suggest', 'rule', rule)
-    return _together(_suggestions(self.learning_rates, self.smoothed, rule))
+    fell = np.isfinite(self.suggestions)
+    return _together(_suggestions(self.learning_rates, self.smoothed[fell], rule))
 
   def plot(self, ax: Any = None) -> Any:
     """Draws the curves; see `lrax.plot.range_test`. Needs matplotlib."""
@@ -102,7 +103,8 @@ def range_test(
   Pure: it trains parameters of its own from each seed; yours are not touched.
   The ramp is one compiled program for any rates and seeds. A run stops where
   it diverges: where its loss is not finite, or its running average has risen
-  above where it began by more than it had gained and by more than its noise.
+  above the mean of its first ten losses by more than it had gained and by more
+  than four times their noise.
 
   Formula:
     rate_t = min_value * (max_value / min_value) ** (t / (steps - 1))
@@ -193,13 +195,12 @@ def run(
   mean, spread = np.full(steps, np.nan), np.full(steps, np.nan)
   mean[:shared] = smoothed[:, :shared].mean(axis=0)
   spread[:shared] = smoothed[:, :shared].std(axis=0)
-  suggestions = _suggestions(ramp, smoothed, rule)
+  noises = np.asarray([_noise(curve) for curve in losses])
+  fell = [_fell(s, n, smoothing) for s, n in zip(smoothed, noises)]
+  suggestions = np.where(fell, _suggestions(ramp, smoothed, rule), np.nan)
   suggestion = _together(suggestions)
-  noises = [_noise(a, b) for a, b in zip(losses, smoothed)]
-  stable = [_last_stable(ramp, s, n) for s, n in zip(smoothed, noises)]
-  if not _fell(smoothed, noises):
-    suggestion, suggestions = np.nan, np.full(len(seeds), np.nan)
-  largest = float(np.min(stable)) if np.isfinite(suggestion) else np.nan
+  stable = [_last_stable(ramp, s, n) for s, n, f in zip(smoothed, noises, fell) if f]
+  largest = float(min(stable)) if np.isfinite(suggestion) else np.nan
   return RangeTest(
       task=trainer.task.name,
       learning_rates=ramp,
@@ -237,22 +238,31 @@ def as_seeds(seeds: Any, owner: str) -> tuple[int, ...]:
   return values
 
 
-def _noise(losses: np.ndarray, smoothed: np.ndarray) -> float:
-  """The standard deviation of a batch's loss around the smoothed curve.
+def _noise(losses: np.ndarray) -> float:
+  """The standard deviation of a batch's loss.
 
-  From the median absolute deviation, which the leaps of an unstable end do not
-  reach; 1.4826 makes it the standard deviation of normal noise.
+  From the median difference of neighbours, which neither a trend nor the leaps
+  of an unstable end reach; 1.4826 makes a median absolute deviation the
+  standard deviation of normal noise, and a difference has twice its variance.
   """
-  gap = (losses - smoothed)[np.isfinite(smoothed)]
-  if len(gap) < 3:
-    return 0.0
-  return float(1.4826 * np.median(np.abs(gap - np.median(gap))))
+  steps = np.diff(losses[np.isfinite(losses)])
+  return float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2)) if len(steps) else 0.0
 
 
-def _fell(smoothed: np.ndarray, noises: list[float]) -> bool:
-  """Whether some seed's smoothed loss fell by more than its noise."""
-  drops = [c[0] - np.nanmin(c) if np.isfinite(c[0]) else 0.0 for c in smoothed]
-  return any(d > n and d > 0 for d, n in zip(drops, noises))
+def _fell(curve: np.ndarray, noise: float, keep: float) -> bool:
+  """Whether a smoothed loss fell by more than noise alone would have it.
+
+  Smoothing forwards and backwards leaves of noise a standard deviation smaller
+  by the root of the kernel's sum of squares, though at the ends, where the
+  averages start, about half; the lowest of a hundred points of noise lies within
+  four of it below the level.
+  """
+  curve = curve[np.isfinite(curve)]
+  if len(curve) < 3:
+    return False
+  left = (1 - keep) / (1 + keep) * np.sqrt((1 + keep**2) / (1 - keep**2))
+  drop = min(curve[0], curve[:5].mean()) - curve.min()
+  return bool(drop > 4 * max(left, 0.5) * noise and drop > 1e-6 * abs(curve[0]))
 
 
 def _last_stable(ramp: np.ndarray, curve: np.ndarray, noise: float) -> float:
@@ -306,6 +316,11 @@ def _together(suggestions: np.ndarray) -> float:
 
 def _verdict(ramp, mean, rule, suggestion, largest, diverged_at) -> str:
   if not np.isfinite(suggestion):
+    if np.isnan(mean[0]) and (diverged_at == ramp[0]).any():
+      return (
+          'The loss was not finite before any update of some seed: no suggestion.'
+          ' Check the loss, the data and the initial parameters.'
+      )
     if np.isfinite(diverged_at).all() and diverged_at.max() <= ramp[len(ramp) // 4]:
       return (
           f'Training diverged by {diverged_at.max():.2g}, near the start of the'

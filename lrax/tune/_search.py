@@ -63,7 +63,6 @@ class Search:
     self.trainer, self.steps, self.seeds = trainer, steps, seeds
     self.shape, self.budget, self.tell = shape, budget, tell
     self.rows: dict[int, Row] = {}  # by place
-    self.spent = 0
     self.out_of_budget = False
     self.start = np.nan  # the rate at place 0
     ramp = int(np.clip(steps, 10, 100))
@@ -72,9 +71,14 @@ class Search:
     if budget is not None and budget < least:
       raise _checks.refuse(
           'find', 'budget', f'at least {least} steps', budget,
-          f'that is the range test and {len(_FIRST)} rates of {steps} steps and'
-          f' {len(seeds)} seeds; lower steps or seeds',
+          f'that is the range test and {len(_FIRST)} rates, each of {steps} steps'
+          f' for every seed ({len(seeds)}); lower steps or seeds',
       )
+
+  @property
+  def spent(self) -> int:
+    """Updates of all runs so far."""
+    return self.trainer.updates
 
   def range_test(self) -> _range_test.RangeTest:
     told = lambda done, planned: self.tell(
@@ -83,7 +87,6 @@ class Search:
     test = _range_test.run(
         self.trainer, 1e-7, 10.0, self.ramp_steps, self.ramp_seeds, on_seed=told
     )
-    self.spent += int(np.isfinite(test.losses).sum())
     total = len(self.ramp_seeds)
     self.tell(Progress('range test', total, total, test))
     return test
@@ -104,6 +107,20 @@ class Search:
       best = self.best()
       if best is None or not self.try_places([best - width, best + width]):
         return
+
+  def surround(self, learning_rate: float) -> bool:
+    """Tries a factor of 2 beside a rate where nothing nearer was; if it did."""
+    if not np.isfinite(learning_rate):
+      return False
+    place = round(2 * np.log2(learning_rate / self.start))
+    missing = [
+        place + 2 * way
+        for way in (-1, 1)
+        if place + way not in self.rows
+        and place + 2 * way not in self.rows
+        and min(self.rows) < place + 2 * way < max(self.rows)
+    ]
+    return bool(missing) and self.try_places(missing)
 
   def sorted_rows(self) -> list[Row]:
     """What was tried, by rising rate."""
@@ -154,7 +171,6 @@ class Search:
     rates = np.asarray(policy(jnp.arange(self.steps)))
     stop = lambda losses: _curves.diverged(losses) is not None
     run = self.trainer.run(rates, seed, stop)
-    self.spent += len(run.losses)
     diverged = not (run.finite and np.isfinite(run.validation_loss))
     return Trial(rate, seed, run.validation_loss, diverged, run.losses)
 

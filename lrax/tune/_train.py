@@ -58,6 +58,7 @@ class Trainer:
     self._begin = jax.jit(self._trace_begin)
     self._advance = jax.jit(self._trace_advance, donate_argnums=0)
     self._evaluate = jax.jit(self._trace_evaluate)
+    self.updates = 0  # of all runs so far
     self._data = jax.tree.map(jnp.asarray, getattr(task.train, 'data', ()))
 
   def run(
@@ -86,6 +87,7 @@ class Trainer:
       if not finite:
         chunk = chunk[: int(np.argmin(np.isfinite(chunk))) + 1]
       losses = np.concatenate([losses, chunk])
+      self.updates += len(chunk)
       if not finite or stop(losses):
         return Run(losses, np.nan, finite)
     if not validate:
@@ -112,6 +114,13 @@ class Trainer:
       if start + length < len(rates):
         batch = next(stream)
 
+  def check_validation(self) -> None:
+    """Traces the validation, so that what is wrong with it shows before training."""
+    for batch in self.task.validation.once():
+      carry = jax.eval_shape(self._trace_begin, jax.random.key(0))
+      jax.eval_shape(self._trace_evaluate, carry, batch)
+      return
+
   def _validation_loss(self, carry: Carry) -> float:
     total, weight = 0.0, 0
     for batch in self.task.validation.once():
@@ -129,7 +138,13 @@ class Trainer:
   def _trace_begin(self, key: chex.PRNGKey) -> Carry:
     init, data, key = jax.random.split(key, 3)
     params, state = self.task.start(init)
-    opt_state = self.optimizer(jnp.zeros(())).init(params)
+    tx = self.optimizer(jnp.zeros(()))
+    if not isinstance(tx, optax.GradientTransformation):
+      raise _checks.refuse(
+          self.task.name, 'optimizer', 'a function that makes an optimizer',
+          f'one that returns {type(tx).__name__}', 'for example lrax.adamw', TypeError,
+      )
+    opt_state = tx.init(params)
     train = self.task.train
     position = () if isinstance(train, tasks.Stream) else train.start(data)
     carry = Carry(
@@ -170,6 +185,12 @@ class Trainer:
         params, state, opt_state, position, carry.key, carry.step + 1,
         jnp.isfinite(loss),
     )
+    if jax.tree.structure(new.state) != jax.tree.structure(carry.state):
+      raise ValueError(
+          f'{self.task.name}: `loss`: the state that it returns must keep the form'
+          f' that init made, got {jax.tree.structure(new.state)} for'
+          f' {jax.tree.structure(carry.state)}; return the same tree.'
+      )
     return jax.tree.map(_as_before, carry, new), loss
 
   def _trace_evaluate(self, carry: Carry, batch: Any) -> jax.Array:

@@ -92,6 +92,10 @@ def _noise(search: _search.Search, best: int) -> float:
   return float(np.sqrt(2 * variance / seeds))
 
 
+def _many(count: int, noun: str) -> str:
+  return f'{count} {noun}{"s" * (count != 1)}'
+
+
 def in_words(found: Any, out_of_budget: bool) -> str:
   """The verdict of a `Found`."""
   rows, seeds = found.rows, len(found.seeds)
@@ -102,6 +106,13 @@ def in_words(found: Any, out_of_budget: bool) -> str:
           f'No rate {tried} made a difference to {found.task} with'
           f' {found.optimizer} that noise does not hide. Check the loss and its'
           ' gradient, or train for more steps.'
+      )
+    trials = [trial for row in rows for trial in row.trials]
+    whole = [t for t in trials if len(t.losses) == found.steps]
+    if len(whole) == len(trials) and all(np.isfinite(t.losses).all() for t in whole):
+      return (
+          f'{found.task} trained at every rate {tried}, but the validation loss was'
+          ' never finite: check `evaluate` and the validation data.'
       )
     return (
         f'No rate {tried} trained {found.task} with {found.optimizer}: every run'
@@ -114,8 +125,9 @@ def in_words(found: Any, out_of_budget: bool) -> str:
           if found.schedule == 'constant'
           else f' as the peak of the {found.schedule} schedule'
       )
-      + f' over {found.steps} steps: validation loss {found.validation_loss:.4g},'
-      f' mean of {seeds} seed{"s" * (seeds > 1)}.'
+      + f" over {_many(found.steps, 'step')}: validation loss"
+      f" {found.validation_loss:.4g},"
+      f' mean of {_many(seeds, "seed")}.'
   ]
   low, high = found.interval
   if np.isnan(found.noise):

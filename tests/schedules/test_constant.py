@@ -25,3 +25,13 @@ def test_equals_optax():
 
 def test_is_what_an_optimizer_makes_of_a_number():
   assert lrax.schedules.as_schedule(0.1) == lrax.constant(0.1)
+
+
+def test_a_rate_past_float32_is_refused_or_harmless():
+  """As infinity it would make NaN of a gradient of zero."""
+  try:
+    policy = lrax.constant(1e39)
+  except ValueError:
+    return
+  updates, _ = policy.update(np.zeros(1, np.float32), policy.init())
+  assert updates[0] == 0

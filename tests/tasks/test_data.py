@@ -281,8 +281,7 @@ def test_stream_refuses_an_iterator_that_ended_for_good():
   """One generator object cannot start again: it says so and does not hang."""
   generator = iter([np.ones(2), np.ones(2)])
   stream = Stream(lambda seed: generator).forever(0)
-  next(stream)
-  next(stream)
+  assert len([next(stream), next(stream)]) == 2
   with pytest.raises(ValueError, match='Stream: .*at least one batch'):
     next(stream)
 
@@ -305,6 +304,20 @@ def test_stream_refuses_batches_that_change(second):
   with pytest.raises(ValueError, match='Stream: `batches` must be of one shape') as e:
     next(stream)
   assert 'leave out a last batch that is smaller' in str(e.value)
+
+
+def test_stream_takes_batches_of_jax_too():
+  """Of bfloat16, which NumPy does not have of its own, among others."""
+  batch = (jnp.ones((2, 3), jnp.bfloat16), jnp.arange(2))
+  stream = Stream(lambda seed: [batch, batch]).forever(0)
+  for _ in range(3):
+    first, second = next(stream)
+    assert (first.dtype, second.dtype) == (jnp.bfloat16, jnp.int32)
+  narrow = (jnp.ones((2, 3), jnp.float32), jnp.arange(2))
+  stream = Stream(lambda seed: [batch, narrow]).forever(0)
+  next(stream)
+  with pytest.raises(ValueError, match='of one shape and dtype'):
+    next(stream)
 
 
 def test_stream_lets_a_smaller_last_batch_pass_where_it_only_validates():

@@ -1,5 +1,6 @@
 """The verified recommendation: known optima, noise, budgets and what is said."""
 
+import dataclasses
 import functools
 import json
 
@@ -399,19 +400,31 @@ def test_the_verdict_is_words_with_the_rate_the_task_and_the_optimizer():
 # Divergence.
 
 
-def test_where_all_diverge_there_is_no_rate_and_the_verdict_says_so():
-  found = find(tabled(lambda place, seed: np.nan), seeds=2)
+def check_no_rate(found):
   assert np.isnan(found.learning_rate)
   assert np.isnan(found.interval).all()
   assert not any(np.isfinite(row.validation_loss) for row in found.rows)
   assert {row.diverged for row in found.rows} == {2}
   rates = [row.learning_rate for row in found.rows]
-  assert f'No rate from {min(rates):.2g} to {max(rates):.2g}' in found.verdict
-  assert 'every run diverged' in found.verdict
-  # It looked far below before it gave up, and higher rates than the first are no
-  # place to look.
-  assert min(rates) < 1e-3
+  assert f'rate from {min(rates):.2g} to {max(rates):.2g}' in found.verdict
+  # It looked far below before it gave up.
+  assert min(rates) < 1e-3 * max(rates)
   json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_where_all_diverge_there_is_no_rate_and_the_verdict_says_so():
+  task = tabled(lambda place, seed: np.nan)
+  nothing = lambda w, state, batch, key: (w * jnp.nan, batch)
+  found = find(dataclasses.replace(task, loss=nothing), seeds=2)
+  check_no_rate(found)
+  assert 'every run diverged' in found.verdict
+
+
+def test_where_only_the_validation_fails_the_verdict_does_not_blame_training():
+  found = find(tabled(lambda place, seed: np.nan), seeds=2)
+  check_no_rate(found)
+  assert 'validation' in found.verdict
+  assert 'diverged' not in found.verdict
 
 
 def test_a_rate_at_which_one_seed_diverges_is_not_recommended():
@@ -442,8 +455,8 @@ def test_a_run_that_diverges_in_training_is_not_validated():
   gone = [trial for row in found.rows for trial in row.trials if trial.diverged]
   assert gone and all(np.isnan(trial.validation_loss) for trial in gone)
   assert all(10 * trial.learning_rate > 2 for trial in gone)  # the edge
-  # Looks are after 50 and 100 steps.
-  assert {len(trial.losses) for trial in gone} == {50}
+  for trial in gone:  # looks are after 50 and 100 steps; infinity ends at once
+    assert len(trial.losses) == 50 or not np.isfinite(trial.losses[-1])
 
 
 def test_where_the_rate_makes_no_difference_there_is_none_and_the_verdict_says_so():
