@@ -59,6 +59,7 @@ def find(
           loaded, optimizer, steps=steps, seeds=seeds, schedule=schedule,
           budget=budget, on_progress=report.tell,
       )
+      report.save(found)
     report.close(found)
     if math.isnan(found.learning_rate):
       raise SystemExit(1)
@@ -100,9 +101,6 @@ class _Report:
       self.out.mkdir(parents=True, exist_ok=True)
       with tempfile.TemporaryFile(dir=self.out):
         pass
-      # What an earlier run left is no answer of this one.
-      for name in ('find.json', 'find.csv', 'find.png'):
-        (self.out / name).unlink(missing_ok=True)
     except OSError as error:
       raise OSError(
           f"find: cannot write to --out '{self.out}': {error.strerror}."
@@ -125,6 +123,10 @@ class _Report:
 
   def tell(self, event: tune.Progress) -> None:
     """Moves the bar and keeps what is finished."""
+    if not self.rows:
+      # From here on, what an earlier run left is no answer of this one.
+      for name in ('find.json', 'find.csv', 'find.png'):
+        (self.out / name).unlink(missing_ok=True)
     if event.stage not in self.rows:
       self.rows[event.stage] = self.bar.add_task(event.stage, best='')
     if isinstance(event.result, tune.RangeTest):
@@ -161,11 +163,10 @@ class _Report:
     new.replace(self.out / 'find.json')
 
   def close(self, found: tune.Found) -> None:
-    """Writes the files, prints the table and the verdict."""
+    """Prints the table and the verdict."""
     from rich import table
     from rich import text
 
-    self.save(found)
     grid = table.Table(title=text.Text(f'{found.task}, {found.optimizer}'))
     for column in ('learning rate', 'validation loss', 'spread', 'diverged'):
       grid.add_column(column, justify='right')
@@ -203,8 +204,12 @@ class _Report:
 
 def draw(found: tune.Found, path: Path) -> None:
   """Writes the figure without a display."""
-  import matplotlib
-
+  try:
+    import matplotlib
+  except ImportError as error:
+    raise ImportError(
+        "find: matplotlib draws find.png; pip install 'lrax[cli]'."
+    ) from error
   matplotlib.use('Agg')
   axes = found.plot()
   axes[0].figure.savefig(path, dpi=120)

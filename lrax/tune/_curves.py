@@ -14,8 +14,10 @@ def diverged(losses: np.ndarray) -> int | None:
 
   A run has diverged where its loss is not finite, or where its running average
   (bias-corrected, keeping 0.9) has risen above where it began, the mean of the
-  first ten losses, by more than it had gained, and by more than the noise: average - start > max(start - best,
-  4 * noise). The rule has differences only, so it holds for negative losses
+  first ten losses, by more than it had gained and by more than the noise:
+  average - start > max(start - best, 4 * noise), the noise being the mean
+  difference of neighbours among those ten. There are differences only, so the
+  rule holds for negative losses
   too, and for any unit.
 
   Args:
