@@ -20,8 +20,8 @@ from lrax import _checks
 
 def _is_numeric(leaf: Any) -> bool:
   dtype = getattr(leaf, 'dtype', None) or np.asarray(leaf).dtype
-  return jax.dtypes.issubdtype(dtype, np.number) or dtype == np.bool_ or (
-      jax.dtypes.issubdtype(dtype, jax.dtypes.extended)
+  return jnp.issubdtype(dtype, np.number) or dtype == np.bool_ or (
+      jnp.issubdtype(dtype, jax.dtypes.extended)
   )
 
 

@@ -17,8 +17,7 @@ def diverged(losses: np.ndarray) -> int | None:
   first ten losses, by more than it had gained and by more than the noise:
   average - start > max(start - best, 4 * noise), the noise being the mean
   difference of neighbours among those ten. There are differences only, so the
-  rule holds for negative losses
-  too, and for any unit.
+  rule holds for negative losses too, and for any unit.
 
   Args:
     losses: (steps,), the loss before each update.
