@@ -284,8 +284,6 @@ DECORATORS = [
 ]
 
 CHECKS = [
-    ('no share', lambda: _checks.fraction('owner', 'share', 1.5), ValueError,
-     refusal('owner', 'share', 'a number in [0, 1]', 1.5)),
     ('no share of an average', lambda: _checks.decay('owner', 'b1', 1), ValueError,
      refusal('owner', 'b1', SHARE, 1)),
     ('a fraction out of range',

@@ -239,7 +239,7 @@ class Stream:
       empty = True
       for batch in self.once(seed):
         empty = False
-        shapes = jax.tree.map(lambda x: (np.shape(x), np.result_type(x)), batch)
+        shapes = jax.tree.map(lambda x: (np.shape(x), jnp.result_type(x)), batch)
         first = first or shapes
         if shapes != first:
           raise _checks.refuse(

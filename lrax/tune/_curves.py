@@ -6,6 +6,7 @@ import numpy as np
 
 _EMA = 0.9  # share kept by the running average that the stop rule watches
 _WARM = 10  # losses that tell the level and the noise at the start
+_LEAP = 10  # times the median difference, by which the first losses leap
 _CEILING = 5  # losses whose highest is where a curve is cut
 
 
@@ -16,8 +17,10 @@ def diverged(losses: np.ndarray) -> int | None:
   (bias-corrected, keeping 0.9) has risen above where it began, the mean of the
   first ten losses, by more than it had gained and by more than the noise:
   average - start > max(start - best, 4 * noise), the noise being the mean
-  difference of neighbours among those ten. There are differences only, so the
-  rule holds for negative losses too, and for any unit.
+  difference of neighbours among those ten. Where their mean is above the first
+  by ten times their median difference, the loss leapt at once and began at the
+  first. There are differences only, so the rule holds for negative losses too,
+  and for any unit.
 
   Args:
     losses: (steps,), the loss before each update.
@@ -27,9 +30,12 @@ def diverged(losses: np.ndarray) -> int | None:
   good = np.asarray(losses[:end], np.float64)
   if len(good) > _WARM:
     start = good[:_WARM].mean()
+    steps = np.abs(np.diff(good[:_WARM]))
+    if start - good[0] > _LEAP * np.median(steps):
+      start = good[0]  # it leapt at once: the first loss tells where it began
     # Differences of neighbours, so that a trend does not count as noise; and
     # what a float32 loss cannot resolve.
-    noise = np.abs(np.diff(good[:_WARM])).mean() + 1e-6 * abs(start)
+    noise = steps.mean() + 1e-6 * abs(start)
     average = _running_average(good)
     best = np.minimum.accumulate(average)
     bad = average - start > np.maximum(start - best, 4 * noise)

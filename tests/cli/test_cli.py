@@ -277,7 +277,14 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
   """SIGINT to the real process in the middle of the sweep."""
   out = tmp_path / 'out' / 'find.json'
   process = subprocess.Popen(
-      [sys.executable, '-m', 'lrax', 'find', 'lrax_cli_tasks.py:slow', '--out', 'out'],
+      # A shell makes its background jobs, and their children, ignore Ctrl-C; a
+      # program that a person starts does not.
+      [
+          sys.executable, '-c',
+          'import signal; signal.signal(signal.SIGINT, signal.default_int_handler);'
+          ' from lrax.cli import main; main()',
+          'find', 'lrax_cli_tasks.py:slow', '--out', 'out',
+      ],
       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
   )
   try:

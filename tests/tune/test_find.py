@@ -297,6 +297,24 @@ def test_ties_are_broken_downward():
   np.testing.assert_allclose(found.learning_rate, rate(3), rtol=1e-6)
 
 
+def test_ties_are_broken_downward_over_the_whole_of_a_plateau():
+  """From 1 to 16 all rates are one; the lowest is far from the highest."""
+  found = find(tabled(lambda place, seed: max(abs(place - 4) - 4, 0)))
+  assert {0, 4, 8} <= set(places(found))
+  np.testing.assert_allclose(found.learning_rate, rate(0), rtol=1e-6)
+
+
+@pytest.mark.parametrize('kind', SCHEDULES)
+def test_a_run_follows_its_schedule_step_by_step(kind):
+  """The parameter is minus the sum of the rates so far, and so is the loss."""
+  found = find(tabled(lambda place, seed: abs(place)), schedule=SCHEDULES[kind])
+  for row in found.rows:
+    rates = row.learning_rate * shapes(TEN)[kind]
+    before = np.concatenate([[0.0], np.cumsum(rates)[:-1]])
+    # Ten float32 sums, and rates that are rounded to float32.
+    np.testing.assert_allclose(row.trials[0].losses, -before, rtol=1e-6)
+
+
 def with_noise(mean, amount):
   """The table `mean`, and noise that differs from rate to rate, and averages to 0."""
   signs = {0: 1, 1: -1, 2: 0, 3: 0}
@@ -686,4 +704,5 @@ def test_digits(optimizer, factory):
   # The same loop on other batches: three seeds tell a mean to 2%.
   np.testing.assert_allclose(found.validation_loss, losses[5], rtol=0.08)
   assert found.ratio <= 2.0 + 1e-9
+  assert (found.schedule, found.steps, found.seeds) == ('cosine', 300, (0, 1, 2))
   assert f'{found.learning_rate:.2g} with {optimizer} for digits' in found.verdict
