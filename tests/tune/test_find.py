@@ -269,7 +269,7 @@ def test_the_grid_is_of_four_and_then_of_two_and_of_the_root_of_two():
   assert not found.at_edge
 
 
-@pytest.mark.parametrize('best', [-20, -9, -1, 1, 3, 7, 9, 15, 20])
+@pytest.mark.parametrize('best', [-20, -1, 3, 9, 20])
 def test_a_rate_anywhere_is_found_to_the_root_of_two(best):
   """Up to a factor of a thousand from where the range test points."""
   found = find(tabled(lambda place, seed: abs(place - best)))
@@ -528,7 +528,7 @@ def test_the_least_budget_is_three_rates(seeds):
   assert 'a factor of 4 apart' in found.verdict
 
 
-@pytest.mark.parametrize('more', [9, 10, 19, 20, 39, 40, 1000])
+@pytest.mark.parametrize('more', [9, 10, 39, 1000])
 def test_the_budget_is_used_as_far_as_whole_rates_go(more):
   batches = Counted()
   task = tabled(lambda place, seed: abs(place - 4), batches)
