@@ -30,12 +30,38 @@ from lrax.schedules import constant
 from lrax.schedules import cosine_annealing
 from lrax.schedules import cyclical
 from lrax.schedules import exponential_decay
+from lrax.schedules import flat_cosine
+from lrax.schedules import half_cosine
+from lrax.schedules import infinite
+from lrax.schedules import inverse_sqrt
+from lrax.schedules import inverse_time_decay
 from lrax.schedules import join
+from lrax.schedules import k_decay
 from lrax.schedules import linear
+from lrax.schedules import multistep_decay
+from lrax.schedules import natural_exponential_decay
+from lrax.schedules import noam
+from lrax.schedules import one_cycle
+from lrax.schedules import piecewise_constant
+from lrax.schedules import piecewise_interpolate
 from lrax.schedules import polynomial_decay
+from lrax.schedules import power_decay
+from lrax.schedules import range_ramp
+from lrax.schedules import repeated_decay
+from lrax.schedules import rex
 from lrax.schedules import schedule
+from lrax.schedules import slanted_triangular
 from lrax.schedules import step_decay
+from lrax.schedules import steps_for
+from lrax.schedules import swa_tail
+from lrax.schedules import tanh_decay
 from lrax.schedules import warm_restarts
+from lrax.schedules import warmup_constant
+from lrax.schedules import warmup_cosine
+from lrax.schedules import warmup_exponential
+from lrax.schedules import warmup_linear
+from lrax.schedules import warmup_polynomial
+from lrax.schedules import warmup_stable_decay
 from lrax.state import eval_params
 from lrax.state import follow_schedule
 from lrax.state import get_learning_rate
@@ -64,31 +90,57 @@ __all__ = [
     'cyclical',
     'eval_params',
     'exponential_decay',
+    'flat_cosine',
     'follow_schedule',
     'get_learning_rate',
+    'half_cosine',
+    'infinite',
+    'inverse_sqrt',
+    'inverse_time_decay',
     'join',
+    'k_decay',
     'linear',
     'metrics',
+    'multistep_decay',
     'nadam',
     'nadamw',
+    'natural_exponential_decay',
+    'noam',
+    'one_cycle',
     'optimizers',
+    'piecewise_constant',
+    'piecewise_interpolate',
     'plot',
     'polynomial_decay',
+    'power_decay',
+    'range_ramp',
+    'repeated_decay',
     'report',
     'restart_schedule',
+    'rex',
     'rmsprop',
     'scale_learning_rate',
     'schedule',
     'schedules',
     'set_learning_rate',
     'sgd',
+    'slanted_triangular',
     'state',
     'step_decay',
+    'steps_for',
+    'swa_tail',
+    'tanh_decay',
     'tasks',
     'transforms',
     'transplant',
     'tune',
     'warm_restarts',
+    'warmup_constant',
+    'warmup_cosine',
+    'warmup_exponential',
+    'warmup_linear',
+    'warmup_polynomial',
+    'warmup_stable_decay',
     'with_learning_rate',
 ]
 

@@ -11,6 +11,7 @@ The form of every message: ``owner: `argument` must be <rule>, got <value>;
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 import difflib
 import inspect
 import math
@@ -140,7 +141,13 @@ positive = number(
 non_negative = number(
     'a finite number >= 0', lambda x: x >= 0, 'pass a float or a scalar array'
 )
-_share = number(
+share = number(
+    'a number in [0, 1]', lambda x: 0 <= x <= 1, 'it is a share of the whole'
+)
+at_least_one = number(
+    'a finite number >= 1', lambda x: x >= 1, 'pass a float or a scalar array'
+)
+_kept_share = number(
     'a number in [0, 1)',
     lambda x: 0 <= x < 1,
     'it is the share of an average that is kept; 0 turns the average off',
@@ -152,7 +159,7 @@ def decay(owner: str, name: str, value: Any) -> Any:
 
   bfloat16 and float16 cannot hold 0.999: it would be 1, and every update NaN.
   """
-  value = _share(owner, name, value)
+  value = _kept_share(owner, name, value)
   narrow = isinstance(value, jax.Array) and value.dtype.itemsize < 4
   if narrow and jnp.issubdtype(value.dtype, jnp.floating):
     raise refuse(
@@ -175,6 +182,41 @@ positive_steps = number(
     'count optimizer updates; a length of 0 has no meaning here',
     whole=True,
 )
+
+
+def at_most(owner: str, name: str, value: Any, limit_name: str, limit: Any) -> None:
+  """Refuses a length that is longer than the whole, where both are known."""
+  known = isinstance(value, int) and isinstance(limit, int)
+  if known and value > limit:
+    raise refuse(
+        owner, name, f'at most `{limit_name}` = {limit}', value,
+        f'it counts inside `{limit_name}`',
+    )
+
+
+def several(check: Check) -> Check:
+  """A check for a list, each of whose members must pass."""
+
+  def check_all(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, (np.ndarray, jax.Array)) and np.ndim(value) == 1:
+      value = list(value)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+      raise refuse(owner, name, 'a list of numbers', value, 'pass a list', TypeError)
+    return tuple(check(owner, f'{name}[{i}]', v) for i, v in enumerate(value))
+
+  return check_all
+
+
+def boundaries(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+  """A check for steps in rising order; traced ones are not compared."""
+  found = several(steps)(owner, name, value)
+  known = [s for s in found if not isinstance(s, Tracer)]
+  if any(a > b for a, b in zip(known, known[1:])):
+    raise refuse(
+        owner, name, 'in rising order', list(value),
+        'each one is counted from the very start, not from the last one',
+    )
+  return found
 
 
 def dtype(owner: str, name: str, value: Any) -> Any:

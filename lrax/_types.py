@@ -41,6 +41,9 @@ Numeric = Any
 # The largest step a clock can show; clocks are int32 and stop there.
 MAX_STEP = 2**31 - 1
 
+# So many steps at once are evaluated by a compiled program.
+_MANY = 2**17
+
 
 class LearningRateState(NamedTuple):
   """What every learning-rate policy keeps between updates.
@@ -61,7 +64,38 @@ class ClosedLoopMemory(NamedTuple):
   """What one closed-loop policy keeps in `LearningRateState.memory`."""
 
   reported: jax.Array  # rate dtype, (): metric since the last update, or NaN
+  rate: jax.Array  # rate dtype, (): what it gave last; holds while it is idle
   kept: chex.ArrayTree  # the policy's own memory
+
+
+class ScheduledState(NamedTuple):
+  """What a method keeps whose numbers are schedules: momentum, b1, weight decay.
+
+  Any number of an optimizer or a `scale_by_*` that is used at every update may be
+  a `lrax.Schedule`, open or closed loop, or any function of the step such as an
+  optax schedule; a number that is read once, as `initial_scale`, may not. The
+  values are computed in float32, or float64 under x64, whatever the dtype of the
+  parameters, from a clock of their own: `restart_schedule` and its kin act on the
+  learning rate only. A closed loop gets the updates, the parameters and the
+  keyword arguments of the update. A change of value does not recompile.
+  `lrax.metrics` lists the values.
+
+  Values of step 0 are checked when the optimizer is built, and every value where
+  `update` runs outside `jax.jit`. Inside it a value cannot be checked: it is for
+  the schedule to stay in range.
+
+  With plain numbers there is no such state.
+  """
+
+  step: jax.Array  # int32, (): updates seen; the clock of these schedules
+  values: dict[str, jax.Array]  # rate dtype, (): those of the latest update
+  memories: dict[str, chex.ArrayTree]  # () for open loop; by argument, as values
+  weights: dict[str, jax.Array]  # rate dtype, (): gathered by averages from 0
+  inner_state: Any  # the state of the method itself
+
+
+class MissingSignal(ValueError):
+  """An update lacks what a closed-loop policy listens to."""
 
 
 class Signals(NamedTuple):
@@ -71,11 +105,12 @@ class Signals(NamedTuple):
   params: chex.ArrayTree | None  # the parameters, if `update` was given them
   reported: jax.Array | None  # the metric given to `lrax.report`, or NaN
   extra_args: Mapping[str, Any]  # keyword arguments of `update`: value=, grad=
+  active: Any = True  # bool, (): False where the policy is not the one in use
 
   def require(self, argument: str, policy: str) -> Any:
     """Returns `extra_args[argument]`, or says who needs it and how to give it."""
     if self.extra_args.get(argument) is None:
-      raise ValueError(
+      raise MissingSignal(
           f'{policy}: needs the signal `{argument}`, which this update did not'
           f' get; call tx.update(grads, state, params, {argument}=...).'
       )
@@ -181,34 +216,82 @@ class Schedule(optax.GradientTransformationExtraArgs):
     if isinstance(step, LearningRateState):
       name = self.constructor.__name__
       signals = Signals(None, None, None, extra_args)
-      return _advance(name, self.rule, self.arguments, step, signals)[0]
+      try:
+        return _advance(name, self.rule, self.arguments, step, signals)[0]
+      except MissingSignal:
+        if extra_args:
+          raise
+        return step.learning_rate  # Optax's init, before any signal
+    if np.size(step) > _MANY and not isinstance(step, Tracer):
+      return _compiled(self, as_step(self.constructor.__name__, step))
     return self.value(step)
 
-  def with_warmup(self, steps: Any, init_value: Any = 0.0) -> Schedule:
-    """Puts a linear warmup of `steps` in front; see `schedules.with_warmup`."""
-    from lrax.schedules import _algebra
+  def with_warmup(
+      self,
+      steps: Any,
+      init_value: Any = 0.0,
+      shape: str = 'linear',
+      shape_parameter: Any = None,
+  ) -> Schedule:
+    """Puts a warmup of `steps` in front; see `schedules.with_warmup`."""
+    return _algebra().with_warmup(self, steps, init_value, shape, shape_parameter)
 
-    return _algebra.with_warmup(self, steps, init_value)
+  def cooldown(
+      self,
+      at: Any,
+      steps: Any,
+      shape: str = 'linear',
+      end_value: Any = 0.0,
+      shape_parameter: Any = None,
+  ) -> Schedule:
+    """Leaves for `end_value` at step `at`; see `schedules.cooldown`."""
+    return _algebra().cooldown(self, at, steps, shape, end_value, shape_parameter)
+
+  def then(self, following: Any, at: Any) -> Schedule:
+    """Follows another schedule from step `at` on; see `schedules.then`."""
+    return _algebra().then(self, following, at)
+
+  def repeat(self, steps: Any, times: Any = None) -> Schedule:
+    """Starts again every `steps`; see `schedules.repeat`."""
+    return _algebra().repeat(self, steps, times)
+
+  def shift(self, steps: Any) -> Schedule:
+    """Comes `steps` later, or sooner; see `schedules.shift`."""
+    return _algebra().shift(self, steps)
+
+  def stretch(self, factor: Any) -> Schedule:
+    """Takes `factor` times as long; see `schedules.stretch`."""
+    return _algebra().stretch(self, factor)
+
+  def every(self, steps: Any) -> Schedule:
+    """Moves once in so many updates; see `schedules.every`."""
+    return _algebra().every(self, steps)
+
+  def clip(self, min_value: Any = 0.0, max_value: Any = None) -> Schedule:
+    """Keeps the rate within bounds; see `schedules.clip`."""
+    return _algebra().clip(self, min_value, max_value)
+
+  def with_noise(
+      self,
+      seed: Any,
+      limit: Any = 0.67,
+      std: Any = 1.0,
+      distribution: str = 'normal',
+  ) -> Schedule:
+    """Multiplies by noise that the step gives; see `schedules.with_noise`."""
+    return _algebra().with_noise(self, seed, limit, std, distribution)
 
   def __mul__(self, other: Any) -> Schedule:  # type: ignore[override]
-    from lrax.schedules import _algebra
-
-    return _algebra.product(self, other)
+    return _algebra().product(self, other)
 
   def __rmul__(self, other: Any) -> Schedule:  # type: ignore[override]
-    from lrax.schedules import _algebra
-
-    return _algebra.product(other, self)
+    return _algebra().product(other, self)
 
   def __add__(self, other: Any) -> Schedule:  # type: ignore[override]
-    from lrax.schedules import _algebra
-
-    return _algebra.sum(self, other)
+    return _algebra().sum(self, other)
 
   def __radd__(self, other: Any) -> Schedule:
-    from lrax.schedules import _algebra
-
-    return _algebra.sum(other, self)
+    return _algebra().sum(other, self)
 
   def to_dict(self) -> dict[str, Any]:
     """Returns the expression as nested dicts of plain Python values.
@@ -255,6 +338,13 @@ class Schedule(optax.GradientTransformationExtraArgs):
 
   def __reduce__(self):
     return _rebuild, (self.constructor, self.arguments)
+
+
+def _algebra() -> Any:
+  """The functions behind the methods; they are made of schedules themselves."""
+  from lrax.schedules import _algebra
+
+  return _algebra
 
 
 def show_call(schedule: Schedule, skip: tuple[str, ...] = ()) -> str:
@@ -326,33 +416,64 @@ def _rebuild(constructor, arguments):
   return constructor(**arguments)
 
 
-def _ready(value: Any) -> Any:
+def as_arrays(arguments: Mapping[str, Any]) -> dict[str, Any]:
   """Array hyperparameters in the rate's dtype; Python numbers stay exact."""
+  return {name: _ready(value, known=False) for name, value in arguments.items()}
+
+
+def as_numbers(arguments: Mapping[str, Any]) -> dict[str, Any]:
+  """The same, but arrays that are not traced are Python numbers too."""
+  return {name: _ready(value, known=True) for name, value in arguments.items()}
+
+
+def _ready(value: Any, known: bool) -> Any:
   if isinstance(value, tuple) and not isinstance(value, Schedule):
-    return tuple(_ready(v) for v in value)
-  if isinstance(value, (jax.Array, np.ndarray)):
-    floating = jnp.issubdtype(value.dtype, jnp.floating)
-    return jnp.asarray(value, rate_dtype() if floating else value.dtype)
-  return value
+    return tuple(_ready(v, known) for v in value)
+  if not isinstance(value, (jax.Array, np.ndarray)):
+    return value
+  floating = jnp.issubdtype(value.dtype, jnp.floating)
+  if known and not isinstance(value, Tracer):
+    value = np.asarray(value, np.float64 if floating else np.int64)
+    return value if value.ndim else value.item()
+  return jnp.asarray(value, rate_dtype() if floating else value.dtype)
 
 
 def decide(
     rule: Rule,
     arguments: Mapping[str, Any],
-    step: jax.Array,
+    step: Any,
     memory: chex.ArrayTree,
     signals: Signals | None,
-) -> tuple[jax.Array, chex.ArrayTree]:
-  """The rule's rate in the rate's dtype and the step's shape, and its memory."""
-  step = jnp.maximum(step, 0)
-  ready = {k: _ready(v) for k, v in arguments.items()}
-  rate, memory = rule.decide(ready, step, memory, signals)
-  rate = jnp.asarray(rate, rate_dtype())
-  return jnp.broadcast_to(rate, jnp.shape(step)), memory
+) -> tuple[Any, chex.ArrayTree]:
+  """The rule's rate, not rounded yet, and its memory.
+
+  Where the step and all hyperparameters are known, rules compute with NumPy in
+  float64 and nothing is compiled; else with JAX.
+  """
+  known = isinstance(step, (np.ndarray, np.generic)) and not any(
+      isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments)
+  )
+  if known:
+    step = np.maximum(step.astype(np.int64), 0)
+  else:
+    step = jnp.maximum(jnp.asarray(step, jnp.int32), 0)
+  with np.errstate(all='ignore'):
+    return rule.decide(arguments, step, memory, signals)
 
 
-def as_step(name: str, step: Any) -> jax.Array:
-  """`step` as an int32 array of its own shape, refused if it is no count."""
+def as_rate(rate: Any, shape: tuple[int, ...] = ()) -> jax.Array:
+  """The rate rounded to the rate's dtype, in the steps' shape."""
+  if hasattr(rate, 'rounded'):  # wider than the dtype: see schedules._wide
+    rate = rate.rounded()
+  with np.errstate(all='ignore'):
+    return jnp.broadcast_to(jnp.asarray(rate, rate_dtype()), shape)
+
+
+def as_step(name: str, step: Any) -> Any:
+  """`step` as int32 of its own shape, refused if it is no count.
+
+  A NumPy array where its values are known, else a traced one.
+  """
   if isinstance(step, float) and step.is_integer():
     step = int(step)
   if isinstance(step, int) and not isinstance(step, bool):
@@ -365,11 +486,13 @@ def as_step(name: str, step: Any) -> jax.Array:
         f'{name}: `step` must be a whole number or an integer array, got'
         f' {array.dtype} {step!r}; steps count optimizer updates.'
     )
+  if not isinstance(array, Tracer) and np.size(array) <= _MANY:
+    array = np.asarray(array)
   if isinstance(array, np.ndarray):
     if array.size and array.max() > MAX_STEP:
       raise _past_the_clock(name, array.max())
     # A wide integer far below 0 must not wrap around.
-    return jnp.asarray(np.maximum(array.astype(np.int64), -1), jnp.int32)
+    return np.maximum(array.astype(np.int64), -1).astype(np.int32)
   if jnp.iinfo(array.dtype).max > MAX_STEP:
     array = jnp.minimum(array, jnp.asarray(MAX_STEP, array.dtype))
     if jnp.issubdtype(array.dtype, jnp.signedinteger):
@@ -390,17 +513,22 @@ def _value(name, rule, arguments, step):
         ' so it has no value at a step alone; put it in an optimizer and read'
         ' lrax.get_learning_rate(opt_state).'
     )
-  return decide(rule, arguments, as_step(name, step), (), None)[0]
+  step = as_step(name, step)
+  return as_rate(decide(rule, arguments, step, (), None)[0], step.shape)
+
+
+@jax.jit
+def _compiled(schedule, step):
+  return schedule.value(step)
 
 
 def _init(name, rule, arguments, params=None):
   del name, params
-  ready = {k: _ready(v) for k, v in arguments.items()}
-  rate, memory = rule.start(ready)
+  rate, memory = rule.start(arguments)
   dtype = rate_dtype()
   return LearningRateState(
       step=jnp.zeros((), jnp.int32),
-      learning_rate=jnp.asarray(rate, dtype),
+      learning_rate=as_rate(rate),
       scale=jnp.ones((), dtype),
       override=jnp.full((), jnp.nan, dtype),
       memory=memory,
@@ -414,7 +542,11 @@ def _advance(name, rule, arguments, state, signals):
         f'{name}: `state` must be the LearningRateState that init returned, got'
         f' {type(state).__name__}; call init first.'
     )
-  rate, memory = decide(rule, arguments, state.step, state.memory, signals)
+  step = state.step
+  if not isinstance(step, Tracer):
+    step = np.asarray(step)
+  rate, memory = decide(rule, arguments, step, state.memory, signals)
+  rate = as_rate(rate, jnp.shape(step))
   scaled = rate * state.scale
   rate = jnp.where(jnp.isnan(state.override), scaled, state.override)
   state = state._replace(

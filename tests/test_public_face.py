@@ -36,6 +36,7 @@ LEVELS = (
 # What may be imported upwards, inside a function, and why.
 UPWARDS = {
     ('_types', 'schedules'): 'Schedule.__mul__ and its kin make combinations',
+    ('schedules', 'control'): 'from_dict and parse know the policies by name',
     ('tune', 'plot'): 'a result draws itself: found.plot()',
 }
 HEAVY = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from lrax.cli import _find
+from lrax.cli import _output
+from lrax.cli import _schedule
 
 app = typer.Typer(
     help='Everything about the learning rate, for JAX.',
@@ -12,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command('find')(_find.find)
+app.command('schedule')(_schedule.schedule)
 
 
 @app.callback(invoke_without_command=True)
@@ -27,7 +30,7 @@ def run() -> None:
     status = app(standalone_mode=False)
   except typer.TyperException as error:
     # A bad option: typer alone would print a box of several lines.
-    _find.fail(error.format_message(), error)
+    _output.fail(error.format_message(), error)
   except (typer.Abort, KeyboardInterrupt):
     raise SystemExit(130) from None
   raise SystemExit(status or 0)

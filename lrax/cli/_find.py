@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 import sys
-import tempfile
 from typing import Annotated
 from typing import Any
 from typing import NoReturn
@@ -16,9 +14,7 @@ import typer
 
 from lrax import tasks
 from lrax import tune
-
-# What a bad call or a bad task raises, with a message made for people.
-_ERRORS = (ImportError, OSError, TypeError, ValueError)
+from lrax.cli import _output
 
 
 def find(
@@ -65,21 +61,10 @@ def find(
       raise SystemExit(1)
   except KeyboardInterrupt:
     report.interrupted()
-  except _ERRORS as error:
-    fail(str(error) or type(error).__name__, error)
+  except _output.ERRORS as error:
+    _output.fail(str(error) or type(error).__name__, error)
   except Exception as error:  # the user's own model, inside a run
-    fail(f"'{task}' failed with {type(error).__name__}: {error}", error)
-
-
-def fail(message: str, error: BaseException) -> NoReturn:
-  """One clear line on stderr, exit code 2; LRAX_DEBUG=1 shows where it was."""
-  if os.environ.get('LRAX_DEBUG'):
-    raise error
-  lines = [line.strip() for line in message.splitlines() if line.strip()]
-  # JAX appends paragraphs about its tracebacks.
-  end = next((i for i, line in enumerate(lines) if line.startswith('---')), None)
-  print(f"lrax: {' '.join(lines[:end])}", file=sys.stderr)
-  raise SystemExit(2) from None
+    _output.fail(f"'{task}' failed with {type(error).__name__}: {error}", error)
 
 
 class _Report:
@@ -97,14 +82,7 @@ class _Report:
 
   def open(self) -> None:
     """Makes the folder, and makes sure that it can be written to."""
-    try:
-      self.out.mkdir(parents=True, exist_ok=True)
-      with tempfile.TemporaryFile(dir=self.out):
-        pass
-    except OSError as error:
-      raise OSError(
-          f"find: cannot write to --out '{self.out}': {error.strerror}."
-      ) from None
+    _output.open_folder('find', self.out)
 
   def progress(self) -> Any:
     """The progress bar, as a context."""
@@ -190,7 +168,7 @@ class _Report:
     lines = [','.join(found.table()[0])]
     lines += [','.join(map(str, row.values())) for row in found.table()]
     (self.out / 'find.csv').write_text('\n'.join(lines) + '\n')
-    draw(found, self.out / 'find.png')
+    _output.draw('find', lambda: found.plot()[0], self.out / 'find.png')
 
   def interrupted(self) -> NoReturn:
     """After Ctrl-C: says what is left, exit code 130."""
@@ -200,16 +178,3 @@ class _Report:
         file=sys.stderr,
     )
     raise SystemExit(130) from None
-
-
-def draw(found: tune.Found, path: Path) -> None:
-  """Writes the figure without a display."""
-  try:
-    import matplotlib
-  except ImportError as error:
-    raise ImportError(
-        "find: matplotlib draws find.png; pip install 'lrax[cli]'."
-    ) from error
-  matplotlib.use('Agg')
-  axes = found.plot()
-  axes[0].figure.savefig(path, dpi=120)

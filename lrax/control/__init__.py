@@ -1,5 +1,25 @@
 """Closed loop: policies whose rate depends on how the training goes."""
 
+from lrax.control._averaged import averaged
+from lrax.control._bold_driver import bold_driver
 from lrax.control._closed_loop import closed_loop
+from lrax.control._early_stop import early_stop
+from lrax.control._early_stop import should_stop
+from lrax.control._greedy import greedy
+from lrax.control._guard import guard
+from lrax.control._guard import GuardState
+from lrax.control._newbob import newbob
+from lrax.control._reduce_on_plateau import reduce_on_plateau
 
-__all__ = ['closed_loop']
+__all__ = [
+    'GuardState',
+    'averaged',
+    'bold_driver',
+    'closed_loop',
+    'early_stop',
+    'greedy',
+    'guard',
+    'newbob',
+    'reduce_on_plateau',
+    'should_stop',
+]

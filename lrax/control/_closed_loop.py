@@ -27,8 +27,9 @@ class ClosedLoop(NamedTuple):
     return True
 
   def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    rate, kept = self.remember(**arguments)
-    return rate, _types.ClosedLoopMemory(_nothing(), kept)
+    rate, kept = self.remember(**_types.ready(arguments))
+    rate = jnp.asarray(rate, _types.rate_dtype())
+    return rate, _types.ClosedLoopMemory(_nothing(), rate, kept)
 
   def decide(
       self,
@@ -39,8 +40,13 @@ class ClosedLoop(NamedTuple):
   ) -> tuple[Any, chex.ArrayTree]:
     assert signals is not None  # an open-loop call is refused before this
     signals = signals._replace(reported=memory.reported)
+    step = jnp.asarray(step, jnp.int32)
     rate, kept = self.function(memory.kept, step, signals, **arguments)
-    return rate, memory._replace(kept=kept)
+    new = memory._replace(rate=jnp.asarray(rate, _types.rate_dtype()), kept=kept)
+    if signals.active is not True:
+      hold = lambda new, old: jnp.where(signals.active, new, old)
+      new = jax.tree.map(hold, new, memory)
+    return new.rate, new
 
 
 def _nothing() -> jax.Array:

@@ -23,6 +23,8 @@ def adagrad(
     s = s + g ** 2
     parameter -= learning_rate * g / (sqrt(s) + eps)
 
+    eps may be a schedule: see `lrax.transforms.ScheduledState`.
+
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
       `lrax.Schedule`, or any function of the step such as an optax schedule.

@@ -28,6 +28,8 @@ def adam(
     mu_hat = mu / (1 - b1 ** t), nu_hat = nu / (1 - b2 ** t)
     parameter -= learning_rate * mu_hat / (sqrt(nu_hat + eps_root) + eps)
 
+    Each number may be a schedule: see `lrax.transforms.ScheduledState`.
+
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
       `lrax.Schedule`, or any function of the step such as an optax schedule.

@@ -23,13 +23,21 @@ def adamw(
     mask: Any = None,
     *,
     nesterov: bool = False,
+    decay_coupling: str = 'rate',
+    reference_rate: Numeric | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """AdamW: Adam, and a decay of the weights that no gradient scales.
 
   Formula:
-    parameter -= learning_rate * (adam + weight_decay * parameter)
+    parameter -= learning_rate * adam + scale * weight_decay * parameter
 
-    with adam the direction of `lrax.adam`.
+    with adam the direction of `lrax.adam`, and by `decay_coupling` the scale
+
+      'rate'      learning_rate, the default
+      'schedule'  learning_rate / reference_rate
+      'none'      1
+
+    Each number may be a schedule: see `lrax.transforms.ScheduledState`.
 
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
@@ -39,11 +47,15 @@ def adamw(
     eps: added to the root of the average square, >= 0.
     eps_root: added under that root, >= 0.
     mu_dtype: dtype of the average of gradients; None for the parameter's.
-    weight_decay: the coefficient lambda, a number >= 0, or a function of the
-      step.
+    weight_decay: the coefficient lambda, a number >= 0.
     mask: a tree of bools like the parameters, or a function of them that gives
       one: where to decay. None for everywhere.
     nesterov: whether to look one step ahead; see `nadamw`.
+    decay_coupling: 'rate', 'schedule' or 'none': what scales the decay. The rate
+      is the one applied, with its override and scale. With 'none' the weights
+      decay at a rate of 0 too.
+    reference_rate: the rate, > 0, at which 'schedule' decays by `weight_decay`:
+      the peak of the schedule. None for the rate itself where that is constant.
 
   Returns:
     An `optax.GradientTransformationExtraArgs`. Its state ends with a
@@ -56,9 +68,10 @@ def adamw(
   Source:
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019,
     algorithm 2. The paper multiplies the decay by the schedule's multiplier
-    only, not by the peak rate: its lambda is `weight_decay` times the peak.
-    Here, as in Optax and PyTorch, the whole rate multiplies it. Optax's default
-    of 1e-4 is kept; PyTorch's is 1e-2.
+    eta_t only, not by the peak rate, which is 'schedule'; so do Composer's
+    `DecoupledAdamW` and optimi's `decouple_lr=True`. The default is that of Optax
+    and PyTorch, where the whole rate multiplies it: the paper's lambda is
+    `weight_decay` times the peak. Optax's 1e-4 is kept; PyTorch's is 1e-2.
 
   Example:
     >>> import jax.numpy as jnp
@@ -71,4 +84,7 @@ def adamw(
   """
   scale = scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
   decay = _weight_decay.add_decayed_weights('adamw', weight_decay, mask)
-  return optax.chain(scale, decay, as_schedule(learning_rate, 'adamw'))
+  policy = as_schedule(learning_rate, 'adamw')
+  return _weight_decay.couple(
+      'adamw', scale, decay, policy, decay_coupling, reference_rate
+  )

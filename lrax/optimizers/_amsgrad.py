@@ -28,6 +28,8 @@ def amsgrad(
     nu_max = max(nu_max, nu)
     parameter -= learning_rate * mu / (sqrt(nu_max + eps_root) + eps)
 
+    Each number may be a schedule: see `lrax.transforms.ScheduledState`.
+
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
       `lrax.Schedule`, or any function of the step such as an optax schedule.

@@ -28,7 +28,8 @@ def nadam(
     mu_hat = b1 * mu / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1 ** t)
     parameter -= learning_rate * mu_hat / (sqrt(nu_hat + eps_root) + eps)
 
-    with mu, nu and nu_hat as in `lrax.adam`.
+    with mu, nu and nu_hat as in `lrax.adam`. Each number may be a schedule: see
+    `lrax.transforms.ScheduledState`.
 
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a

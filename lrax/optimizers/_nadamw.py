@@ -23,13 +23,21 @@ def nadamw(
     mask: Any = None,
     *,
     momentum_decay: Numeric | None = None,
+    decay_coupling: str = 'rate',
+    reference_rate: Numeric | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """NadamW: Nadam, and a decay of the weights that no gradient scales.
 
   Formula:
-    parameter -= learning_rate * (nadam + weight_decay * parameter)
+    parameter -= learning_rate * nadam + scale * weight_decay * parameter
 
-    with nadam the direction of `lrax.nadam`.
+    with nadam the direction of `lrax.nadam`, and by `decay_coupling` the scale
+
+      'rate'      learning_rate, the default
+      'schedule'  learning_rate / reference_rate
+      'none'      1
+
+    Each number may be a schedule: see `lrax.transforms.ScheduledState`.
 
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
@@ -39,12 +47,16 @@ def nadamw(
     eps: added to the root of the average square, >= 0.
     eps_root: added under that root, >= 0.
     mu_dtype: dtype of the average of gradients; None for the parameter's.
-    weight_decay: the coefficient lambda, a number >= 0, or a function of the
-      step.
+    weight_decay: the coefficient lambda, a number >= 0.
     mask: a tree of bools like the parameters, or a function of them that gives
       one: where to decay. None for everywhere.
     momentum_decay: None for a constant momentum; a number >= 0 for one that
       grows from b1 / 2 to b1 as b1 * (1 - 0.96 ** (t * momentum_decay) / 2).
+    decay_coupling: 'rate', 'schedule' or 'none': what scales the decay. The rate
+      is the one applied, with its override and scale. With 'none' the weights
+      decay at a rate of 0 too.
+    reference_rate: the rate, > 0, at which 'schedule' decays by `weight_decay`:
+      the peak of the schedule. None for the rate itself where that is constant.
 
   Returns:
     An `optax.GradientTransformationExtraArgs`. Its state ends with a
@@ -70,4 +82,7 @@ def nadamw(
   """
   scale = _nadam.direction(b1, b2, eps, eps_root, mu_dtype, momentum_decay)
   decay = _weight_decay.add_decayed_weights('nadamw', weight_decay, mask)
-  return optax.chain(scale, decay, as_schedule(learning_rate, 'nadamw'))
+  policy = as_schedule(learning_rate, 'nadamw')
+  return _weight_decay.couple(
+      'nadamw', scale, decay, policy, decay_coupling, reference_rate
+  )

@@ -8,8 +8,8 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.optimizers._velocity import velocity
 from lrax.schedules import as_schedule
-from lrax.transforms import scale_by_momentum
 from lrax.transforms import scale_by_rms
 
 
@@ -31,7 +31,8 @@ def rmsprop(
     velocity = momentum * velocity + g / sqrt(nu + eps)
     parameter -= learning_rate * velocity
 
-    with `centered`, the variance nu - mu ** 2 takes the place of nu.
+    with `centered`, the variance nu - mu ** 2 takes the place of nu. decay, eps
+    and momentum may be schedules: see `lrax.transforms.ScheduledState`.
 
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
@@ -71,7 +72,6 @@ def rmsprop(
     -1.0
   """
   nesterov = _checks.flag('rmsprop', 'nesterov', nesterov)
-  momentum = _checks.optional(_checks.decay)('rmsprop', 'momentum', momentum)
   links: list[optax.GradientTransformation] = [
       scale_by_rms(
           decay, eps, initial_scale, eps_in_sqrt, bias_correction, centered
@@ -80,5 +80,5 @@ def rmsprop(
   if momentum is None:
     _checks.needs_momentum('rmsprop', nesterov)
   else:
-    links.append(scale_by_momentum(momentum, nesterov))
+    links.append(velocity('rmsprop', momentum, nesterov))
   return optax.chain(*links, as_schedule(learning_rate, 'rmsprop'))

@@ -8,8 +8,8 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.optimizers._velocity import velocity
 from lrax.schedules import as_schedule
-from lrax.transforms import scale_by_momentum
 
 
 def sgd(
@@ -24,7 +24,8 @@ def sgd(
     velocity = momentum * velocity + g
     parameter -= learning_rate * velocity
 
-    with `nesterov`, momentum * velocity + g takes the place of velocity.
+    with `nesterov`, momentum * velocity + g takes the place of velocity. momentum
+    may be a schedule: see `lrax.transforms.ScheduledState`.
 
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
@@ -59,10 +60,8 @@ def sgd(
   """
   nesterov = _checks.flag('sgd', 'nesterov', nesterov)
   policy = as_schedule(learning_rate, 'sgd')
-  momentum = _checks.optional(_checks.decay)('sgd', 'momentum', momentum)
   _checks.dtype('sgd', 'accumulator_dtype', accumulator_dtype)
   if momentum is None:
     _checks.needs_momentum('sgd', nesterov)
     return optax.chain(policy)
-  velocity = scale_by_momentum(momentum, nesterov, accumulator_dtype)
-  return optax.chain(velocity, policy)
+  return optax.chain(velocity('sgd', momentum, nesterov, accumulator_dtype), policy)

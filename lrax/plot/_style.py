@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 BLUE, GREEN, RED, FAINT = '#2c6fbb', '#2e8b57', '#c0392b', '#b8c4d0'
+# Lines that stand for nothing but themselves, in the order of their use.
+LINES = (BLUE, '#d9822b', GREEN, '#8e5bb5', RED, '#159a9c', '#7a5c3e', '#d65a9a')
 
 
 def pyplot() -> Any:

@@ -8,7 +8,7 @@ from lrax._types import Numeric
 from lrax.schedules import _schedule
 
 
-@_schedule.schedule
+@_schedule.formula
 def constant(step: jax.Array, value: Numeric):
   """The same rate at every step.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.schedules import _progress
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 
 
-@_schedule.schedule(exponent=_checks.positive)
+@_schedule.formula(exponent=_checks.positive)
 def cosine_annealing(
     step: jax.Array,
     init_value: Numeric,
@@ -54,7 +54,7 @@ def cosine_annealing(
     >>> [round(float(policy(t)), 6) for t in (0, 50, 100, 200)]
     [1.0, 0.5, 0.0, 0.0]
   """
-  left = _progress.half_cosine(_progress.remaining(step, steps))
-  done = _progress.half_cosine(_progress.elapsed(step, steps))
+  left, done = _progress.remaining(step, steps), _progress.elapsed(step, steps)
+  left, done = _wide.half_cosine(left, done)
   rest = _progress.complement(done, left, exponent)
-  return init_value * jnp.power(left, exponent) + end_value * rest
+  return _progress.between(init_value, end_value, rest, _wide.power(left, exponent))

@@ -10,39 +10,31 @@ from __future__ import annotations
 from typing import Any
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lrax import _types
 from lrax.schedules import _progress
+from lrax.schedules import _wide
 
 
 class Cycle(NamedTuple):
   """Where steps are among the cycles; every field has the steps' shape."""
 
-  index: jax.Array  # int32: which cycle, from 0
-  step: jax.Array  # int32: steps since its start
-  remaining: jax.Array  # rate dtype: the share of it still to come, in (0, 1]
-  elapsed: jax.Array  # rate dtype: the share of it that is over, in [0, 1)
+  index: Any  # whole: which cycle, from 0
+  step: Any  # whole: steps since its start
+  remaining: Any  # the share of it still to come, in (0, 1]
+  elapsed: Any  # the share of it that is over, in [0, 1)
 
 
-class _Table(NamedTuple):
-  """The cycles that start at a step an int32 can hold."""
-
-  starts: jax.Array  # int32, (cycles,)
-  lengths: jax.Array  # int32, (cycles,), at most the largest step
-  true_lengths: jax.Array  # rate dtype, (cycles,): the last one's may be larger
-  reachable: jax.Array  # bool, (cycles,)
-
-
-def find(step: jax.Array, cycle_steps: Any, growth: Any) -> Cycle:
+def find(step: Any, cycle_steps: Any, growth: Any) -> Cycle:
   """Finds the cycle of `step`, cycle i being `cycle_steps * growth**i` long.
 
   A growth that is no whole number gives cycle i the end
   round(cycle_steps * (1 + growth + … + growth**i)), summed in float64.
 
   Args:
-    step: int32, any shape, at least 0.
+    step: whole, any shape, at least 0.
     cycle_steps: length of the first cycle, at least 1; may be traced.
     growth: at least 1; may be traced where its dtype is an integer.
   """
@@ -51,16 +43,22 @@ def find(step: jax.Array, cycle_steps: Any, growth: Any) -> Cycle:
   if isinstance(growth, int) and growth == 1:
     return _equal(step, cycle_steps)
   if isinstance(cycle_steps, int) and isinstance(growth, (int, float)):
-    return _look_up(step, _known(cycle_steps, growth))
-  found = _look_up(step, _traced(cycle_steps, growth))
+    return _known(step, cycle_steps, growth)
+  found = _traced(step, cycle_steps, growth)
   if isinstance(growth, int):
     return found
-  # A traced growth of 1 has more cycles than the table.
-  pick = lambda one, more: jnp.where(growth == 1, one, more)
-  return Cycle(*map(pick, _equal(step, cycle_steps), found))
+  # A traced growth of 1 has more cycles than 32.
+  one = growth == 1
+  equal = _equal(step, cycle_steps)
+  return Cycle(
+      jnp.where(one, equal.index, found.index),
+      jnp.where(one, equal.step, found.step),
+      _wide.where(one, equal.remaining, found.remaining),
+      _wide.where(one, equal.elapsed, found.elapsed),
+  )
 
 
-def _equal(step: jax.Array, cycle_steps: Any) -> Cycle:
+def _equal(step: Any, cycle_steps: Any) -> Cycle:
   """Cycles that are all as long as the first."""
   index = step // cycle_steps
   local = step - index * cycle_steps
@@ -68,52 +66,58 @@ def _equal(step: jax.Array, cycle_steps: Any) -> Cycle:
   return Cycle(index, local, left, _progress.elapsed(local, cycle_steps))
 
 
-def _look_up(step: jax.Array, table: _Table) -> Cycle:
-  """Cycles that start at the steps of a table."""
-  if len(table.starts) <= 64:
-    started = (step[..., None] >= table.starts) & table.reachable
-    index = started.sum(-1).astype(jnp.int32) - 1
-  else:  # a known table, all of it reachable
-    index = jnp.searchsorted(table.starts, step, side='right').astype(jnp.int32) - 1
-  local = step - table.starts[index]
-  true_length = table.true_lengths[index]
-  # Whole numbers first, where they fit; a longer cycle never comes to its end.
-  length = table.lengths[index]
-  is_long = true_length > _types.MAX_STEP
-  share = local.astype(true_length.dtype) / true_length
-  left = jnp.where(is_long, 1 - share, _progress.remaining(local, length))
-  done = jnp.where(is_long, share, _progress.elapsed(local, length))
-  return Cycle(index, local, left, done)
-
-
-def _known(cycle_steps: int, growth: float) -> _Table:
-  """Exact for a whole growth."""
+def _known(step: Any, cycle_steps: int, growth: float) -> Cycle:
+  """Exact for a whole growth: all the cycles that an int32 reaches."""
   starts, lengths = [], []
   end, length = 0, cycle_steps
   while round(end) <= _types.MAX_STEP:
     starts.append(round(end))
     lengths.append(round(end + length) - round(end))
     end, length = end + length, length * growth
-  return _Table(
-      jnp.asarray(starts, jnp.int32),
-      jnp.asarray([min(n, _types.MAX_STEP) for n in lengths], jnp.int32),
-      jnp.asarray(lengths, _types.rate_dtype()),
-      jnp.ones(len(starts), bool),
-  )
+  xp = _wide.namespace(step)
+  if xp is np or len(starts) > 64:
+    index = xp.searchsorted(xp.asarray(starts), step, side='right') - 1
+    start = xp.asarray(starts)[index]
+    length = xp.asarray([min(n, _types.MAX_STEP) for n in lengths])[index]
+    return _within(index, step - start, length, lengths[-1], index == len(starts) - 1)
+  # A chain of choices is faster than looking up a table for every step.
+  index, start = jnp.zeros_like(step), jnp.zeros_like(step)
+  length = jnp.full_like(step, min(lengths[0], _types.MAX_STEP))
+  for first, steps in zip(starts[1:], lengths[1:]):
+    began = step >= first
+    index = index + began
+    start = jnp.where(began, first, start)
+    length = jnp.where(began, min(steps, _types.MAX_STEP), length)
+  return _within(index, step - start, length, lengths[-1], step >= starts[-1])
 
 
-def _traced(cycle_steps: Any, growth: Any) -> _Table:
+def _traced(step: Any, cycle_steps: Any, growth: Any) -> Cycle:
   """For a whole growth >= 2: at most 32 cycles."""
+  step = jnp.asarray(step, jnp.int32)
   largest = jnp.asarray(_types.MAX_STEP, jnp.int32)
   growth = jnp.maximum(jnp.asarray(growth, jnp.int32), 1)
-  start, length = jnp.zeros((), jnp.int32), jnp.asarray(cycle_steps, jnp.int32)
-  long = jnp.asarray(length, _types.rate_dtype())
-  reachable, rows = jnp.ones((), bool), []
-  for _ in range(32):
-    rows.append((start, length, long, reachable))
-    reachable &= length <= largest - start
-    start = jnp.where(reachable, start + length, largest)
+  first, steps = jnp.zeros((), jnp.int32), jnp.asarray(cycle_steps, jnp.int32)
+  more = jnp.ones((), bool)
+  index, start, length = jnp.zeros_like(step), jnp.zeros_like(step), steps
+  before = steps
+  for _ in range(31):
     # A length past the largest step starts no further cycle.
-    length = jnp.where(length > largest // growth, largest, length * growth)
-    long = long * growth.astype(long.dtype)
-  return _Table(*(jnp.stack(column) for column in zip(*rows)))
+    more &= steps <= largest - first
+    first = jnp.where(more, first + steps, largest)
+    last = steps
+    steps = jnp.where(steps > largest // growth, largest, steps * growth)
+    began = more & (step >= first)
+    index = index + began
+    start = jnp.where(began, first, start)
+    length = jnp.where(began, steps, length)
+    before = jnp.where(more, last, before)
+  true_length = _wide.whole(before) * _wide.whole(growth)
+  return _within(index, step - start, length, true_length, length == largest)
+
+
+def _within(index: Any, local: Any, length: Any, last: Any, is_last: Any) -> Cycle:
+  """The shares of a cycle; the last one may be longer than an int32 holds."""
+  inverse = _wide.where(is_last, 1.0 / _wide.exact(last), 1.0 / _wide.whole(length))
+  done = _wide.whole(local) * inverse
+  left = _wide.where(is_last, 1.0 - done, _wide.whole(length - local) * inverse)
+  return Cycle(index, local, left, done)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from lrax import _checks
 from lrax import _types
 from lrax._types import Numeric
 from lrax.schedules import _cycles
-from lrax.schedules import _decay
 from lrax.schedules import _progress
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 
 
 def _some_steps(owner: str, *, up_steps: Any, down_steps: Any, **_):
@@ -28,7 +27,7 @@ def _some_steps(owner: str, *, up_steps: Any, down_steps: Any, **_):
     )
 
 
-@_schedule.schedule(
+@_schedule.formula(
     together=_some_steps,
     mode=_checks.choice('triangular', 'triangular2', 'exp_range'),
     decay_rate=_checks.positive,
@@ -82,15 +81,15 @@ def cyclical(
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
   """
   down_steps = up_steps if down_steps is None else down_steps
-  total = jnp.maximum(up_steps + down_steps, 1)
+  total = _wide.namespace(up_steps, down_steps).maximum(up_steps + down_steps, 1)
   cycle = _cycles.find(step, total, 1)
-  tri = jnp.where(
+  tri = _wide.where(
       cycle.step < up_steps,
       _progress.elapsed(cycle.step, up_steps),
       _progress.remaining(cycle.step - up_steps, down_steps),
   )
   if mode == 'triangular2':
-    tri = tri * _decay.power(0.5, cycle.index)
+    tri = tri * _wide.power(0.5, cycle.index)
   elif mode == 'exp_range':
-    tri = tri * _decay.power(decay_rate, step)
-  return init_value * (1 - tri) + peak_value * tri
+    tri = tri * _wide.power(decay_rate, step)
+  return _progress.between(init_value, peak_value, tri, 1.0 - tri)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from lrax import _checks
 from lrax._types import Numeric
-from lrax.schedules import _decay
-from lrax.schedules import _progress
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 
 
-@_schedule.schedule(
+@_schedule.formula(
     decay_rate=_checks.positive, decay_steps=_checks.positive_steps
 )
 def exponential_decay(
@@ -58,9 +56,6 @@ def exponential_decay(
     >>> [float(policy(t)) for t in (0, 5, 10)]
     [1.0, 0.5, 0.25]
   """
-  periods = step // decay_steps
-  rate = init_value * _decay.power(decay_rate, periods)
-  if not staircase:
-    share = _progress.ratio(step - periods * decay_steps, decay_steps)
-    rate = rate * jnp.power(decay_rate, share)
-  return jnp.maximum(rate, end_value)
+  periods = step // decay_steps if staircase else _wide.ratio(step, decay_steps)
+  rate = _wide.power(decay_rate, periods) * init_value
+  return _wide.maximum(rate, end_value)

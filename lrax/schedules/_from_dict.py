@@ -18,10 +18,13 @@ def from_dict(
     constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
 ) -> _types.Schedule:
   """Builds the schedule that `config` describes; see `Schedule.from_dict`."""
+  from lrax import control
+
   known = {
       name: function
-      for name in schedules.__all__
-      if _is_constructor(function := getattr(schedules, name))
+      for family in (schedules, control)
+      for name in family.__all__
+      if _is_constructor(function := getattr(family, name))
   }
   known |= _algebra.COMBINATIONS | dict(constructors or {})
   return _build(config, known)

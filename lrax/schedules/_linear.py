@@ -9,7 +9,7 @@ from lrax.schedules import _progress
 from lrax.schedules import _schedule
 
 
-@_schedule.schedule
+@_schedule.formula
 def linear(
     step: jax.Array,
     init_value: Numeric,
@@ -47,5 +47,5 @@ def linear(
     >>> [float(policy(t)) for t in (0, 1, 4, 5)]
     [1.0, 0.75, 0.0, 0.0]
   """
-  left = _progress.remaining(step, steps)
-  return init_value * left + end_value * _progress.elapsed(step, steps)
+  left, done = _progress.remaining(step, steps), _progress.elapsed(step, steps)
+  return _progress.between(init_value, end_value, done, left)

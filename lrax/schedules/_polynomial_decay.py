@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.schedules import _progress
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 
 
-@_schedule.schedule(power=_checks.positive)
+@_schedule.formula(power=_checks.positive)
 def polynomial_decay(
     step: jax.Array,
     init_value: Numeric,
@@ -52,4 +52,4 @@ def polynomial_decay(
   """
   left, done = _progress.remaining(step, steps), _progress.elapsed(step, steps)
   rest = _progress.complement(done, left, power)
-  return init_value * jnp.power(left, power) + end_value * rest
+  return _progress.between(init_value, end_value, rest, _wide.power(left, power))

@@ -2,64 +2,81 @@
 
 A float32 holds whole numbers up to 2**24 only, so `step / steps` followed by
 `1 - progress` loses the last digits of a long run. Here the steps done and the
-steps left are whole numbers, each is divided once, and the error of either
-share is at most three roundings, up to 2**31 steps.
+steps left are whole numbers, and each share is divided once.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from lrax import _types
+from lrax.schedules import _wide
 
 
-def ratio(numerator: jax.Array, denominator: Any) -> jax.Array:
-  """`numerator / denominator` of whole numbers in the rate's dtype.
-
-  JAX divides int32 by int32 in float32 even under x64; this does not.
-  """
-  dtype = _types.rate_dtype()
-  return jnp.asarray(numerator, dtype) / jnp.asarray(denominator, dtype)
-
-
-def remaining(step: jax.Array, steps: Any) -> jax.Array:
+def remaining(step: Any, steps: Any) -> Any:
   """The share of `steps` still to come: 1 at step 0, 0 from `steps` on.
 
   A phase of zero length is over from its start: 0.
   """
-  left = jnp.maximum(steps - step, 0)
-  return ratio(left, jnp.maximum(steps, 1))
+  larger = _wide.namespace(step, steps).maximum
+  return _wide.ratio(larger(steps - step, 0), larger(steps, 1))
 
 
-def elapsed(step: jax.Array, steps: Any) -> jax.Array:
+def elapsed(step: Any, steps: Any) -> Any:
   """The share of `steps` done: 0 at step 0, 1 from `steps` on.
 
   A phase of zero length is over from its start: 1.
   """
-  done = jnp.where(step >= steps, jnp.maximum(steps, 1), step)
-  return ratio(done, jnp.maximum(steps, 1))
+  xp = _wide.namespace(step, steps)
+  length = xp.maximum(steps, 1)
+  return _wide.ratio(xp.where(step >= steps, length, step), length)
 
 
-def complement(done: jax.Array, left: jax.Array, power: Any) -> jax.Array:
+def since(step: Any, start: Any) -> Any:
+  """Steps since `start`; 0 before it."""
+  return _wide.namespace(step, start).maximum(step - start, 0)
+
+
+def part_of(steps: Any, share: Any) -> Any:
+  """floor(steps * share), whole, for a share in [0, 1].
+
+  0.29 of 100 is 29, though the nearest float to 0.29 is below it.
+  """
+  down, _ = _wide.floor(_wide.whole(steps) * _wide.exact(share) + 1e-6)
+  return down
+
+
+def between(init_value: Any, end_value: Any, done: Any, left: Any) -> Any:
+  """`init_value * left + end_value * done`, the shares adding up to 1.
+
+  Where both rates are known, only the share of the larger one is computed.
+  """
+  if not (_is_number(init_value) and _is_number(end_value)):
+    return left * init_value + done * end_value
+  if init_value > end_value:
+    return left * (init_value - end_value) + end_value
+  return done * (end_value - init_value) + init_value
+
+
+def warming(step: Any, steps: Any, init_value: Any, peak_value: Any) -> Any:
+  """A line from one rate to the other in `steps`, and the other from then on."""
+  done, left = elapsed(step, steps), remaining(step, steps)
+  return between(init_value, peak_value, done, left)
+
+
+def complement(done: Any, left: Any, power: Any) -> Any:
   """`1 - left ** power` for `done = 1 - left`, with its digits at either end.
 
   A rate that rises from 0 is this times its end, so where `done` is small the
-  difference would cancel.
+  difference would cancel; there it is the first terms of the binomial series.
   """
   if isinstance(power, (int, float)) and power == 1:
     return done
-  late = done >= 0.5
-  early = -jnp.expm1(power * jnp.log1p(-jnp.where(late, 0.0, done)))
-  return jnp.where(late, 1 - jnp.power(left, power), early)
+  is_early = _wide.high(done) * abs(_wide.high(power)) < 2**-10
+  small = _wide.high(done)
+  tail = (power - 1) / 2 * small * (1 - (power - 2) / 3 * small)
+  early = done * power * (1.0 - tail)
+  return _wide.where(is_early, early, 1.0 - _wide.power(left, power))
 
 
-def half_cosine(share: jax.Array) -> jax.Array:
-  """(1 - cos(pi * share)) / 2: from 0 at share 0 to 1 at share 1.
-
-  Written as sin(pi * share / 2)**2, which keeps its digits near 0 and is
-  exactly 1 at share 1.
-  """
-  return jnp.square(jnp.sin(share * (jnp.pi / 2)))
+def _is_number(value: Any) -> bool:
+  return isinstance(value, (int, float))

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from typing import overload
 
 import chex
-import jax
+import jax.numpy as jnp
+import numpy as np
 
 from lrax import _checks
 from lrax import _types
@@ -22,24 +23,24 @@ class OpenLoop(NamedTuple):
   """The rule of a formula `(step, **arguments) -> rate`; it has no memory."""
 
   formula: Callable[..., Any]
+  ready: Callable[..., dict[str, Any]] = _types.as_arrays
 
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     del arguments
     return False
 
   def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    step = _types.as_step('start', 0)
-    return _types.decide(self, arguments, step, (), None)
+    return _types.decide(self, arguments, np.zeros((), np.int32), (), None)
 
   def decide(
       self,
       arguments: Mapping[str, Any],
-      step: jax.Array,
+      step: Any,
       memory: chex.ArrayTree,
       signals: _types.Signals | None,
   ) -> tuple[Any, chex.ArrayTree]:
     del signals
-    return self.formula(step, **arguments), memory
+    return self.formula(step, **self.ready(arguments)), memory
 
 
 def constructor(
@@ -175,5 +176,28 @@ def schedule(function: Any = None, /, *, together: Any = None, **checks: Any) ->
   """
   if function is None:
     return functools.partial(schedule, together=together, **checks)
-  return constructor(function, OpenLoop(function), 1, checks, together)
+  return constructor(function, OpenLoop(_OfArrays(function)), 1, checks, together)
+
+
+class _OfArrays(NamedTuple):
+  """A formula written with `jax.numpy`, which gets the step as a JAX array."""
+
+  function: Callable[..., Any]
+
+  def __call__(self, step: Any, **arguments: Any) -> Any:
+    return self.function(jnp.asarray(step, jnp.int32), **arguments)
+
+
+def formula(
+    function: Any = None, /, *, together: Any = None, **checks: _checks.Check
+) -> Any:
+  """As `schedule`, for lrax's own formulas, which are correctly rounded.
+
+  They are written with `_wide` and `_progress`: where nothing is traced, the
+  step is a NumPy array and so is the rate.
+  """
+  if function is None:
+    return functools.partial(formula, together=together, **checks)
+  rule = OpenLoop(function, _types.as_numbers)
+  return constructor(function, rule, 1, checks, together)
 

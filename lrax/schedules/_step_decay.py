@@ -6,11 +6,11 @@ import jax
 
 from lrax import _checks
 from lrax._types import Numeric
-from lrax.schedules import _decay
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 
 
-@_schedule.schedule(
+@_schedule.formula(
     decay_rate=_checks.positive, decay_steps=_checks.positive_steps
 )
 def step_decay(
@@ -48,4 +48,4 @@ def step_decay(
     >>> [float(policy(t)) for t in (0, 9, 10, 20)]
     [1.0, 1.0, 0.5, 0.25]
   """
-  return init_value * _decay.power(decay_rate, step // decay_steps)
+  return _wide.power(decay_rate, step // decay_steps) * init_value

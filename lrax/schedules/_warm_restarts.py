@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.schedules import _cycles
-from lrax.schedules import _decay
 from lrax.schedules import _progress
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 
 
 def _growth(owner: str, name: str, value: Any) -> Any:
@@ -45,7 +45,7 @@ def _whole_cycles(owner: str, *, cycle_steps: Any, cycle_growth: Any, **_):
     )
 
 
-@_schedule.schedule(
+@_schedule.formula(
     together=_whole_cycles,
     cycle_steps=_checks.positive_steps,
     cycle_growth=_growth,
@@ -104,10 +104,11 @@ def warm_restarts(
     [1.0, 0.5, 1.0, 0.5, 1.0]
   """
   cycle = _cycles.find(step, cycle_steps, cycle_growth)
-  peak = init_value * _decay.power(peak_decay, cycle.index)
-  weight = _progress.half_cosine(cycle.remaining)
-  rest = _progress.half_cosine(cycle.elapsed)
+  left, done = _wide.half_cosine(cycle.remaining, cycle.elapsed)
   if cycles is not None:
-    weight = jnp.where(cycle.index < cycles, weight, 0.0)
-    rest = jnp.where(cycle.index < cycles, rest, 1.0)
-  return peak * weight + end_value * rest
+    left = _wide.where(cycle.index < cycles, left, 0.0)
+    done = _wide.where(cycle.index < cycles, done, 1.0)
+  if isinstance(peak_decay, float) and peak_decay == 1:
+    return _progress.between(init_value, end_value, done, left)
+  peak = _wide.power(peak_decay, cycle.index) * init_value
+  return left * peak + done * end_value

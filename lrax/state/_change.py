@@ -226,8 +226,8 @@ def report(
 
   Args:
     state: any optimizer state; see `get_learning_rate`.
-    metric: a number, traced too. NaN and infinities are handed on: a policy
-      tells a diverged run by them.
+    metric: a number, traced too. A NaN is handed on as infinity: by either a
+      policy tells a diverged run.
     group: the group whose policies hear it; None for all.
 
   Returns:
@@ -265,15 +265,37 @@ def report(
     if not is_memory(memory):
       return memory
     hearing.append(memory)
-    return memory._replace(reported=_fill(memory.reported, metric))
+    # NaN stands for no report; a run that gave one has diverged all the same.
+    told = jnp.where(jnp.isnan(metric), jnp.inf, metric)
+    return memory._replace(reported=_fill(memory.reported, told))
 
   def tell(node: _types.LearningRateState) -> _types.LearningRateState:
     return node._replace(memory=jax.tree.map(hear, node.memory, is_leaf=is_memory))
 
   told = _find.change(state, group, caller, tell)
+  if group is None:  # closed-loop momentum and the like have no group
+    told = jax.tree.map(_tell_scheduled(hear), told, is_leaf=_is_scheduled)
   if not hearing:
     raise ValueError(
         f'{caller}: `state` must hold a closed-loop policy, got open-loop ones'
         ' only; a schedule of the step does not listen to a metric.'
     )
   return told
+
+
+def _is_scheduled(node: Any) -> bool:
+  return isinstance(node, _types.ScheduledState)
+
+
+def _tell_scheduled(hear: Any) -> Any:
+  """The same for numbers other than the rate that are closed loop."""
+  is_memory = lambda x: isinstance(x, _types.ClosedLoopMemory)
+
+  def tell(node: Any) -> Any:
+    if not _is_scheduled(node):
+      return node
+    memories = jax.tree.map(hear, node.memories, is_leaf=is_memory)
+    inner = jax.tree.map(tell, node.inner_state, is_leaf=_is_scheduled)
+    return node._replace(memories=memories, inner_state=inner)
+
+  return tell

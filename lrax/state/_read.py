@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+import itertools
 from typing import Any
 
 import jax
+from jax import tree_util
 import jax.numpy as jnp
 
+from lrax import _types
 from lrax.state import _find
 
 
@@ -55,7 +59,9 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     `learning_rate`, as applied by the latest update; `learning_rate_step`, the
     policy's clock; `learning_rate_scale`, what `scale_learning_rate` made it;
     `learning_rate_overridden`, 1 where `set_learning_rate` is in force, else 0.
-    Where there are several groups each name ends with `/group`.
+    Where there are several groups each name ends with `/group`. Other numbers that
+    are schedules come by their argument, as `b1`, with the values of the latest
+    update; those of one name in one group have their place in the state instead.
 
   Raises:
     ValueError: no lrax learning rate is in `state`; it says what was looked at.
@@ -85,4 +91,33 @@ def metrics(state: Any) -> dict[str, jax.Array]:
             jnp.isnan(override), 0, 1
         ),
     }
-  return result
+  return result | _scheduled(state, found)
+
+
+def _scheduled(state: Any, rates: dict[Hashable, _find.Found]) -> dict[str, Any]:
+  """The values of every `ScheduledState` by name and group."""
+  is_scheduled = lambda node: isinstance(node, _types.ScheduledState)
+  nodes, _ = tree_util.tree_flatten_with_path(state, is_leaf=is_scheduled)
+  found = [
+      (path, name, _find.array(value))
+      for path, node in nodes
+      if is_scheduled(node)
+      for name, value in node.values.items()
+  ]
+  names = [name + _suffix(path, rates) for path, name, _ in found]
+  return {
+      name if names.count(name) == 1 else name + tree_util.keystr(path): value
+      for name, (path, _, value) in zip(names, found)
+  }
+
+
+def _suffix(path: _find.Path, rates: dict[Hashable, _find.Found]) -> str:
+  """`/group` of the learning rate that is nearest in the state, if one is."""
+  shared = {group: _shared(path, rate.path) for group, rate in rates.items()}
+  nearest = [g for g, length in shared.items() if length == max(shared.values())]
+  return f'/{nearest[0]}' if len(rates) > 1 and len(nearest) == 1 else ''
+
+
+def _shared(a: _find.Path, b: _find.Path) -> int:
+  """How many keys two paths have in common at their start."""
+  return len(list(itertools.takewhile(lambda keys: keys[0] == keys[1], zip(a, b))))

@@ -1,5 +1,6 @@
 """`scale_by_*`: one adaptive method a file, without a learning rate."""
 
+from lrax._types import ScheduledState
 from lrax.transforms._scale_by_adagrad import scale_by_adagrad
 from lrax.transforms._scale_by_adagrad import ScaleByAdagradState
 from lrax.transforms._scale_by_adam import scale_by_adam
@@ -14,6 +15,7 @@ __all__ = [
     'ScaleByAdagradState',
     'ScaleByNadamState',
     'ScaleByRmsState',
+    'ScheduledState',
     'scale_by_adagrad',
     'scale_by_adam',
     'scale_by_amsgrad',

@@ -11,6 +11,7 @@ import optax
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
+from lrax.transforms._scheduled import scheduled
 
 
 class ScaleByAdagradState(NamedTuple):
@@ -19,6 +20,7 @@ class ScaleByAdagradState(NamedTuple):
   sum_of_squares: chex.ArrayTree  # parameters' shapes, float32 or wider
 
 
+@scheduled('eps')
 def scale_by_adagrad(
     initial_accumulator_value: Numeric = 0.0,
     eps: Numeric = 1e-10,
@@ -29,6 +31,8 @@ def scale_by_adagrad(
   Formula:
     s = s + g ** 2
     update = g / (sqrt(s) + eps), or g / sqrt(s + eps) with `eps_in_sqrt`
+
+    eps may be a schedule: see `ScheduledState`.
 
   Args:
     initial_accumulator_value: what s starts from, >= 0.

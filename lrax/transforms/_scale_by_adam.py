@@ -11,8 +11,11 @@ from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
 from lrax.transforms._bias_correction import bias_correction
+from lrax.transforms._bias_correction import gather
+from lrax.transforms._scheduled import scheduled
 
 
+@scheduled('eps', 'eps_root', averages=('b1', 'b2'))
 def scale_by_adam(
     b1: Numeric = 0.9,
     b2: Numeric = 0.999,
@@ -32,6 +35,10 @@ def scale_by_adam(
 
     with `nesterov`, mu_hat = b1 * mu / (1 - b1 ** (t + 1))
     + (1 - b1) * g / (1 - b1 ** t); t counts updates from 1.
+
+    Each number may be a schedule: see `ScheduledState`. Where b1 moves, b1 ** t is
+    the product of its values so far, and b1 ** (t + 1) that times the latest;
+    so for b2.
 
   Args:
     b1: share of the average of gradients that is kept, in [0, 1).
@@ -56,7 +63,9 @@ def scale_by_adam(
     Kingma and Ba, "Adam", 2015, algorithm 1; Dozat, "Incorporating Nesterov
     Momentum into Adam", 2016, algorithm 2 with a constant momentum. The same
     as Optax and, with eps_root = 0, PyTorch in float32 and float64; for
-    bfloat16 parameters both keep nu in bfloat16, where it never decays.
+    bfloat16 parameters both keep nu in bfloat16, where it never decays. Under a
+    b1 or b2 that moves, both, and Keras, still divide by 1 - b1 ** t of the
+    latest b1, which is not the weight that mu has gathered.
 
   Example:
     >>> import jax.numpy as jnp
@@ -81,11 +90,14 @@ def scale_by_adam(
     )
 
   def update(updates, state, params=None, **extra_args):
-    del params, extra_args
+    del params
     count: Any = optax.safe_increment(state.count)
-    now, root = bias_correction(b1, count), bias_correction(b2, count)
+    weights = extra_args.get('average_weights', {})
+    now = bias_correction(b1, count, weights.get('b1'))
+    root = bias_correction(b2, count, weights.get('b2'))
     following: Any = optax.safe_increment(count)
-    ahead = bias_correction(b1, following)
+    gathered = gather(b1, weights['b1']) if 'b1' in weights else None
+    ahead = bias_correction(b1, following, gathered)
 
     def leaf(g, mu, nu):
       wide = _leafwise.wide_dtype(g)

@@ -11,8 +11,10 @@ from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
 from lrax.transforms._bias_correction import bias_correction
+from lrax.transforms._scheduled import scheduled
 
 
+@scheduled('eps', 'eps_root', averages=('b1', 'b2'))
 def scale_by_amsgrad(
     b1: Numeric = 0.9,
     b2: Numeric = 0.999,
@@ -32,6 +34,9 @@ def scale_by_amsgrad(
 
     with `bias_correction_mu`, mu / (1 - b1 ** t) is used, and with
     `bias_correction_nu`, nu / (1 - b2 ** t) enters the maximum.
+
+    Each number may be a schedule: see `ScheduledState`. Where b1 moves, b1 ** t is
+    the product of its values so far; so for b2.
 
   Args:
     b1: share of the average of gradients that is kept, in [0, 1).
@@ -82,11 +87,16 @@ def scale_by_amsgrad(
     )
 
   def update(updates, state, params=None, **extra_args):
-    del params, extra_args
+    del params
     count: Any = optax.safe_increment(state.count)
+    weights = extra_args.get('average_weights', {})
     one = jnp.ones(())
-    mu_weight = bias_correction(b1, count) if correct_mu else one
-    nu_weight = bias_correction(b2, count) if correct_nu else one
+    mu_weight = one
+    if correct_mu:
+      mu_weight = bias_correction(b1, count, weights.get('b1'))
+    nu_weight = one
+    if correct_nu:
+      nu_weight = bias_correction(b2, count, weights.get('b2'))
 
     def leaf(g, mu, nu, nu_max):
       wide = _leafwise.wide_dtype(g)

@@ -11,8 +11,10 @@ import optax
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
+from lrax.transforms._scheduled import scheduled
 
 
+@scheduled('decay')
 def scale_by_momentum(
     decay: Numeric = 0.9,
     nesterov: bool = False,
@@ -23,6 +25,8 @@ def scale_by_momentum(
   Formula:
     velocity = decay * velocity + g
     update = velocity, or decay * velocity + g with `nesterov`
+
+    decay may be a schedule: see `ScheduledState`.
 
   Args:
     decay: share of the velocity that is kept, in [0, 1).

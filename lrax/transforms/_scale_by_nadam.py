@@ -15,6 +15,7 @@ from lrax import _types
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
 from lrax.transforms._bias_correction import bias_correction
+from lrax.transforms._scheduled import scheduled
 
 
 class ScaleByNadamState(NamedTuple):
@@ -26,6 +27,7 @@ class ScaleByNadamState(NamedTuple):
   momentum_product: jax.Array  # rate dtype, (): product of momenta so far
 
 
+@scheduled('b1', 'eps', 'eps_root', 'momentum_decay', averages=('b2',))
 def scale_by_nadam(
     b1: Numeric = 0.9,
     b2: Numeric = 0.999,
@@ -45,6 +47,9 @@ def scale_by_nadam(
     update = mu_hat / (sqrt(nu / (1 - b2 ** t) + eps_root) + eps)
 
     For a constant momentum use `scale_by_adam(nesterov=True)`.
+
+    Each number may be a schedule: see `ScheduledState`. Where b2 moves, b2 ** t is
+    the product of its values so far; m_{t+1} is of the latest b1.
 
   Args:
     b1: share of the average of gradients that is kept, and the momentum in the
@@ -97,14 +102,15 @@ def scale_by_nadam(
     )
 
   def update(updates, state, params=None, **extra_args):
-    del params, extra_args
+    del params
     count: Any = optax.safe_increment(state.count)
     following: Any = optax.safe_increment(count)
     now, ahead = momentum(count), momentum(following)
     product = state.momentum_product * now
     gradient_share = (1 - now) / (1 - product)
     moment_share = ahead / (1 - product * ahead)
-    root = bias_correction(b2, count)
+    weights = extra_args.get('average_weights', {})
+    root = bias_correction(b2, count, weights.get('b2'))
 
     def leaf(g, mu, nu):
       wide = _leafwise.wide_dtype(g)

@@ -14,6 +14,7 @@ from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _bias_correction
 from lrax.transforms import _leafwise
+from lrax.transforms._scheduled import scheduled
 
 
 class ScaleByRmsState(NamedTuple):
@@ -24,6 +25,7 @@ class ScaleByRmsState(NamedTuple):
   nu: chex.ArrayTree  # average square, parameters' shapes, float32 or wider
 
 
+@scheduled('eps', averages=('decay',))
 def scale_by_rms(
     decay: Numeric = 0.9,
     eps: Numeric = 1e-8,
@@ -41,6 +43,9 @@ def scale_by_rms(
     with `centered`, mu = decay * mu + (1 - decay) * g, and max(0, nu - mu ** 2)
     takes the place of nu; with `bias_correction`, mu and nu are divided by
     1 - decay ** t first.
+
+    decay and eps may be schedules: see `ScheduledState`. Where decay moves,
+    decay ** t is the product of its values so far.
 
   Args:
     decay: share of the averages that is kept, in [0, 1).
@@ -90,11 +95,12 @@ def scale_by_rms(
     )
 
   def update(updates, state, params=None, **extra_args):
-    del params, extra_args
+    del params
     count: Any = optax.safe_increment(state.count)
     weight = jnp.ones(())
     if correct:
-      weight = _bias_correction.bias_correction(decay, count)
+      weights = extra_args.get('average_weights', {})
+      weight = _bias_correction.bias_correction(decay, count, weights.get('decay'))
 
     def leaf(g, nu, *mean):
       wide = g.astype(_leafwise.wide_dtype(g))

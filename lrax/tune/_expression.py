@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from lrax import optimizers
+from lrax.schedules import _parse as _schedule_parse
 
 
 def optimizer(text: str, owner: str) -> Any:
@@ -18,7 +19,7 @@ def optimizer(text: str, owner: str) -> Any:
 
   Args:
     text: the name of an optimizer of lrax, or a call of it with keyword
-      arguments that are plain values.
+      arguments that are plain values or schedules.
     owner: who asks, for the message of an error.
 
   Raises:
@@ -48,18 +49,13 @@ def optimizer(text: str, owner: str) -> Any:
 
 
 def _parse(text: str, owner: str) -> tuple[str, dict[str, Any]]:
-  advice = 'write a name, or name(argument=value) with plain values'
-  try:
-    node = ast.parse(text.strip(), mode='eval').body
-    if isinstance(node, ast.Name):
-      return node.id, {}
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-      names = {k.arg for k in node.keywords}
-      if not node.args and None not in names and len(names) == len(node.keywords):
-        values = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
-        return node.func.id, values
-  except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
-    pass
-  raise ValueError(
-      f'{owner}: `optimizer` must name an optimizer, got {text!r}; {advice}.'
+  expression = _schedule_parse.expression(owner, 'optimizer', text)
+  match expression.node:
+    case ast.Name(id=name):
+      return name, {}
+    case ast.Call(func=ast.Name(id=name), args=[]) as call:
+      return name, expression.arguments(call)[1]
+  raise expression.refuse(
+      expression.node, 'the name of an optimizer, or a call of it',
+      'for example "sgd(momentum=0.9)", with arguments by name',
   )

@@ -1,0 +1,112 @@
+"""What an update says about the health of the training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from lrax import _checks
+from lrax import _types
+from lrax.control._guard_branch import branch
+
+
+def read(
+    value: Any,
+    gradients: chex.ArrayTree,
+    updates: chex.ArrayTree,
+    params: chex.ArrayTree | None,
+    axis_name: Any,
+) -> tuple[jax.Array | None, jax.Array, jax.Array]:
+  """The loss in its own dtype, the gradient's norm, and whether all is finite.
+
+  Over `axis_name` the loss is averaged, the norm is the largest, and what is not
+  finite on one replica is so on all.
+
+  Raises:
+    TypeError: the loss is no real scalar.
+  """
+  norm = _global_norm(gradients)
+  finite = jnp.isfinite(norm) & _all_finite(updates, params)
+  if value is not None:
+    value = _scalar(value)
+    finite &= jnp.isfinite(value)
+  if axis_name is not None:
+    finite = jax.lax.pmin(finite.astype(jnp.int32), axis_name) > 0
+    norm = jax.lax.pmax(norm, axis_name)
+    value = None if value is None else jax.lax.pmean(value, axis_name)
+  return value, norm, finite
+
+
+def _scalar(value: Any) -> jax.Array:
+  """The loss as a floating-point scalar, in its dtype."""
+  dtype = jnp.result_type(value)
+  if jnp.ndim(value) or jnp.issubdtype(dtype, jnp.complexfloating):
+    kind = f'an array of shape {jnp.shape(value)} and dtype {dtype}'
+    raise _checks.refuse(
+        'guard', 'value', 'a real scalar', kind, 'pass the mean loss', TypeError
+    )
+  floating = jnp.issubdtype(dtype, jnp.floating)
+  return jnp.asarray(value, dtype if floating else _types.rate_dtype())
+
+
+def _global_norm(tree: chex.ArrayTree) -> jax.Array:
+  """The Euclidean norm of all leaves; finite exactly where all of them are.
+
+  Squares are summed in float32 or wider. Where their sum overflows, the leaves
+  are divided by the largest magnitude first; a norm that is still too large is
+  the largest finite number.
+  """
+  dtype = _types.rate_dtype()
+  leaves = _inexact(tree)
+  if not leaves:
+    return jnp.zeros((), dtype)
+
+  def squares(by: Any = 1) -> Any:
+    # Each branch widens for itself: what is handed to one takes memory.
+    each = [jnp.sum((jnp.abs(_wide(x)) / by) ** 2).astype(dtype) for x in leaves]
+    return sum(each, jnp.zeros((), dtype))
+
+  def scaled():
+    each = [jnp.max(jnp.abs(_wide(x)), initial=0).astype(dtype) for x in leaves]
+    largest = jnp.max(jnp.stack(each))
+    norm = jnp.minimum(largest * jnp.sqrt(squares(largest)), jnp.finfo(dtype).max)
+    return jnp.where(jnp.isfinite(largest), norm, largest)
+
+  plain = squares()
+  fits = jnp.isfinite(plain).astype(jnp.int32)
+  return branch(fits, (scaled, lambda: jnp.sqrt(plain)))
+
+
+def _all_finite(
+    updates: chex.ArrayTree, params: chex.ArrayTree | None
+) -> jax.Array:
+  """Whether the updates, and the parameters after them, are finite.
+
+  Without parameters, or with a tree of another structure, only the updates.
+  """
+  leaves = jax.tree.leaves(updates)
+  after = leaves
+  if params is not None and jax.tree.structure(params) == jax.tree.structure(updates):
+    # As optax.apply_updates does; float16 can overflow in the sum alone.
+    after = [
+        jnp.asarray(p + u).astype(jnp.result_type(p)) if _is_inexact(u) else u
+        for p, u in zip(jax.tree.leaves(params), leaves)
+    ]
+  finite = [jnp.all(jnp.isfinite(leaf)) for leaf in _inexact(after)]
+  return jnp.all(jnp.stack(finite)) if finite else jnp.ones((), bool)
+
+
+def _is_inexact(leaf: Any) -> bool:
+  return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+
+
+def _inexact(tree: chex.ArrayTree) -> list[Any]:
+  """The leaves that are trained: whole numbers have no gradient."""
+  return [leaf for leaf in jax.tree.leaves(tree) if _is_inexact(leaf)]
+
+
+def _wide(leaf: Any) -> jax.Array:
+  return jnp.asarray(leaf, jnp.promote_types(jnp.result_type(leaf), jnp.float32))

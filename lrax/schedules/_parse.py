@@ -1,0 +1,96 @@
+"""A schedule from the text that it prints as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+from lrax import _types
+from lrax import schedules
+from lrax.schedules import _algebra
+from lrax.schedules import _expression
+
+
+def parse(
+    text: str,
+    constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
+) -> _types.Schedule:
+  """Returns the schedule that a text such as `repr(schedule)` describes.
+
+  For configs and command lines: the text is read as Python's syntax, but it is
+  not run, and nothing but the names below can be called, so a text from anywhere
+  is safe to give. It may hold
+
+  - the constructors of `lrax.schedules` and `lrax.control`, also as
+    `lrax.linear(...)` or `lrax.schedules.linear(...)`;
+  - the methods of a schedule that return a schedule, such as `with_warmup`;
+  - schedules combined with each other and with numbers by `*` and `+`;
+  - numbers and arithmetic of them, such as `10 * 1_000` and `2**10`, strings,
+    True, False, None and lists.
+
+  Args:
+    text: the expression, at most 10,000 characters and 100 levels deep.
+    constructors: your own constructors by name, beside lrax's.
+
+  Returns:
+    A `lrax.Schedule`. For one made of plain Python numbers,
+    `parse(repr(schedule)) == schedule`.
+
+  Raises:
+    TypeError: `text` is no string, or a constructor refuses an argument's kind.
+    ValueError: the text is no such expression, with the place where it stops
+      being one; or a constructor refuses an argument's value.
+
+  Source:
+    lrax's own.
+
+  Example:
+    >>> import lrax
+    >>> policy = lrax.schedules.parse('0.5 * linear(1.0, 0.0, steps=4)')
+    >>> float(policy(2))
+    0.25
+    >>> lrax.schedules.parse("__import__('os')")
+    Traceback (most recent call last):
+      ...
+    ValueError: parse: `text` must be made of calls of lrax's schedules, got \
+'__import__' at character 1; no other function is known.
+  """
+  read = expression('parse', 'text', text, constructors)
+  schedule = read.read(read.node)
+  if not isinstance(schedule, _types.Schedule):
+    raise read.refuse(
+        read.node, 'a schedule', 'for example cosine_annealing(0.1, steps=1000)'
+    )
+  return schedule
+
+
+def expression(
+    owner: str,
+    argument: str,
+    text: Any,
+    constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
+) -> _expression.Expression:
+  """The text, to be read with the names of lrax's schedules and their methods."""
+  from lrax import control
+
+  methods = {
+      name: function
+      for name, function in _algebra.COMBINATIONS.items()
+      if name in vars(_types.Schedule)
+  }
+  functions = {}
+  for family in (schedules, control):
+    for name in family.__all__:
+      function = getattr(family, name)
+      if _makes_schedules(function):
+        prefixes = ('', 'lrax.', f'{family.__name__}.')
+        functions |= {prefix + name: function for prefix in prefixes}
+  functions |= constructors or {}
+  return _expression.Expression(owner, argument, text, functions, methods)
+
+
+def _makes_schedules(function: Any) -> bool:
+  """Whether it is annotated so: by the class, or by its name in a plain function."""
+  hint = getattr(function, '__annotations__', {}).get('return')
+  return function is not parse and hint in (_types.Schedule, '_types.Schedule')

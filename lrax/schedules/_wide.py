@@ -1,0 +1,479 @@
+"""Real numbers wider than the rate's dtype, so that a rate is rounded once.
+
+A float32 has 24 bits, and a formula of ten operations loses a few of them. What
+a formula computes with is therefore one of
+
+* plain numbers and NumPy float64 arrays, where the step and all hyperparameters
+  are known: nothing is compiled then;
+* `Wide`, the sum of two float32 (about 46 bits), where they are traced;
+* JAX float64 arrays, where they are traced under x64.
+
+Operators work on all three, and so do the functions of this file; `rounded`
+ends a formula. The result is the nearest float32, up to a tie in a million.
+
+The arithmetic is Dekker's and Knuth's (Dekker, "A floating-point technique for
+extending the available precision", 1971), in a form that XLA and LLVM may not
+break: they contract a product and a sum into one rounding, so only products
+that are exact take part in error terms; and XLA folds (x + c) - c into x for a
+constant c, so constants are put behind a barrier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import functools
+import math
+import operator
+from typing import Any
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+from lrax import _types
+
+
+class Wide:
+  """`hi + lo`, two float32 arrays; `lo` is None where it is known to be 0."""
+
+  __slots__ = ('hi', 'lo')
+  __array_ufunc__ = None  # NumPy numbers leave the operators to this class
+
+  def __init__(self, hi: jax.Array, lo: jax.Array | None = None):
+    self.hi = hi
+    self.lo = lo
+
+  @property
+  def parts(self) -> _Parts:
+    return self.hi, self.lo
+
+  def __add__(self, other: Any) -> Wide:
+    if _is_number(other) and other == 0:
+      return self
+    return Wide(*_add(self.parts, _widen(other).parts))
+
+  __radd__ = __add__
+
+  def __neg__(self) -> Wide:
+    return Wide(-self.hi, None if self.lo is None else -self.lo)
+
+  def __sub__(self, other: Any) -> Wide:
+    return self + -other
+
+  def __rsub__(self, other: Any) -> Wide:
+    return -self + other
+
+  def __mul__(self, other: Any) -> Wide:
+    if _is_number(other) and _is_power_of_two(other):
+      factor = np.float32(other)
+      return Wide(self.hi * factor, None if self.lo is None else self.lo * factor)
+    if other is self:
+      return Wide(*_square(self.parts))
+    return Wide(*_multiply(self.parts, _widen(other).parts))
+
+  __rmul__ = __mul__
+
+  def __truediv__(self, other: Any) -> Wide:
+    return Wide(*_divide(self.parts, _widen(other).parts))
+
+  def __rtruediv__(self, other: Any) -> Wide:
+    return _widen(other) / self
+
+  def rounded(self) -> jax.Array:
+    """The nearest float32."""
+    return self.hi if self.lo is None else self.hi + self.lo
+
+
+# What comes in and what goes out.
+
+
+def is_known(*values: Any) -> bool:
+  """Whether all are numbers or NumPy arrays, so that nothing is traced."""
+  return not any(isinstance(v, (Wide, jax.Array)) for v in values)
+
+
+def namespace(*values: Any) -> Any:
+  """`numpy` where all the values are known, else `jax.numpy`."""
+  return np if is_known(*values) else jnp
+
+
+def rounded(value: Any) -> Any:
+  """The value as a number or array of one part."""
+  return value.rounded() if isinstance(value, Wide) else value
+
+
+def high(value: Any) -> Any:
+  """The value to about the rate's precision, for comparisons and choices."""
+  return value.hi if isinstance(value, Wide) else value
+
+
+def whole(value: Any) -> Any:
+  """A whole number, exactly."""
+  if is_known(value):
+    return np.asarray(value, np.float64)
+  if not _in_two_parts():
+    return jnp.asarray(value, jnp.float64)
+  value = jnp.asarray(value, jnp.int32)
+  low = value & 0xFFF
+  return Wide(*_quick_sum(_floats(value - low), _floats(low)))
+
+
+def exact(value: Any) -> Any:
+  """A hyperparameter, traced or not, as a number that functions here take."""
+  if not isinstance(value, jax.Array):
+    return value
+  if jnp.issubdtype(value.dtype, jnp.integer):
+    return whole(value)
+  return Wide(_floats(value)) if _in_two_parts() else value
+
+
+def ratio(numerator: Any, denominator: Any) -> Any:
+  """`numerator / denominator` of whole numbers."""
+  if is_known(numerator, denominator) or not _in_two_parts():
+    return whole(numerator) / whole(denominator)
+  return whole(numerator) * (1 / whole(denominator))
+
+
+def where(condition: Any, true: Any, false: Any) -> Any:
+  """`true` where the condition holds, else `false`."""
+  if is_known(condition, true, false):
+    return np.where(condition, true, false)
+  if not _in_two_parts():
+    return jnp.where(condition, true, false)
+  true, false = _widen(true), _widen(false)
+  hi = jnp.where(condition, true.hi, false.hi)
+  if true.lo is None and false.lo is None:
+    return Wide(hi)
+  zero = np.float32(0)
+  low = (zero if x.lo is None else x.lo for x in (true, false))
+  return Wide(hi, jnp.where(condition, *low))
+
+
+def minimum(left: Any, right: Any) -> Any:
+  """The smaller one."""
+  return where(_less(left, right), left, right)
+
+
+def maximum(left: Any, right: Any) -> Any:
+  """The larger one."""
+  return where(_less(left, right), right, left)
+
+
+def _less(left: Any, right: Any) -> Any:
+  if isinstance(left, Wide) or isinstance(right, Wide):
+    return (left - right).rounded() < 0
+  return left < right
+
+
+def floor(value: Any) -> tuple[Any, Any]:
+  """The whole part of a number >= 0, at most the largest step, and the rest."""
+  if not isinstance(value, Wide):
+    xp = namespace(value)
+    down = xp.minimum(xp.floor(value), _types.MAX_STEP)
+    kind = np.int64 if xp is np else jnp.int32
+    return down.astype(kind), xp.minimum(value - down, 1.0)
+  inside = value.hi < 2.0**31
+  hi = jnp.where(inside, value.hi, 0)
+  coarse = lax.stop_gradient(jnp.floor(hi))
+  rest = Wide(hi - coarse, value.lo) + 0.0 if value.lo is None else Wide(
+      *_two_sum(hi - coarse, value.lo)
+  )
+  fine = lax.stop_gradient(jnp.floor(rest.rounded()))
+  down = jnp.where(
+      inside, coarse.astype(jnp.int32) + fine.astype(jnp.int32), _types.MAX_STEP
+  )
+  return down, where(inside, rest - Wide(fine), 1.0)
+
+
+# Functions.
+
+
+def sqrt(value: Any) -> Any:
+  """The root of a number >= 0; its derivative at 0 is 0."""
+  is_positive = high(value) > 0
+  safe = where(is_positive, value, 1.0)
+  if not isinstance(safe, Wide):
+    return where(is_positive, namespace(safe).sqrt(safe), 0.0)
+  return where(is_positive, Wide(*_sqrt(safe.parts)), 0.0)
+
+
+def exp(value: Any) -> Any:
+  """e to the power of the value."""
+  if not isinstance(value, Wide):
+    return namespace(value).exp(value)
+  return _exp2(value * (1 / _LN2))
+
+
+def log(value: Any) -> Any:
+  """The natural logarithm of a number > 0."""
+  if not isinstance(value, Wide):
+    return namespace(value).log(value)
+  return Wide(*_log2(value.parts)) * _LN2
+
+
+def power(base: Any, exponent: Any) -> Any:
+  """`base ** exponent` for a base >= 0; 1 where the exponent is 0.
+
+  Its derivatives are finite at a base of 0 too.
+  """
+  if is_known(base, exponent):
+    return np.power(np.asarray(base, np.float64), exponent)
+  base, exponent = exact(base), exact(exponent)
+  if _is_number(exponent) and exponent in (1, 2, 3, 4):
+    return functools.reduce(operator.mul, [base] * int(exponent))
+  if _is_number(base) and base > 0:
+    return _exp2(exponent * math.log2(base))
+  is_positive = high(base) > 0
+  safe = where(is_positive, base, 1.0)
+  if isinstance(safe, Wide):
+    logarithm = Wide(*_log2(safe.parts))
+  else:
+    logarithm = jnp.log2(safe)
+  result = _exp2(exponent * logarithm)
+  return where(is_positive, result, where(high(exponent) == 0, 1.0, 0.0))
+
+
+def _exp2(value: Any) -> Any:
+  if not isinstance(value, Wide):
+    return jnp.exp2(value)
+  # A float32 underflows below -150, overflows above 128.
+  inside = jnp.abs(value.hi) < 152
+  result = Wide(*_small_exp2(where(inside, value, 0.0).parts))
+  beyond = jnp.where(value.hi > 0, np.float32(np.inf), np.float32(0))
+  return where(inside, result, Wide(beyond))
+
+
+def half_cosine(share: Any, rest: Any) -> tuple[Any, Any]:
+  """(1 - cos(pi * share)) / 2, and 1 minus that, each with all its digits.
+
+  Args:
+    share: in [0, 1].
+    rest: 1 - share; given, because a difference would cancel.
+  """
+  is_small = high(share) < high(rest)
+  x = where(is_small, share, rest)
+  if isinstance(x, Wide):
+    near = Wide(*_near_cosine(x.parts))
+  else:
+    near = namespace(x).sin(x * (math.pi / 2)) ** 2
+  far = 1.0 - near
+  return where(is_small, near, far), where(is_small, far, near)
+
+
+# Pieces.
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, (int, float, np.integer, np.floating))
+
+
+def _is_power_of_two(value: Any) -> bool:
+  return value != 0 and abs(math.frexp(value)[0]) == 0.5 and 1e-30 < abs(value) < 1e30
+
+
+def _in_two_parts() -> bool:
+  """Whether traced numbers are `Wide`: not under x64."""
+  return _types.rate_dtype() == jnp.float32
+
+
+def _floats(value: jax.Array) -> jax.Array:
+  return value.astype(jnp.float32)
+
+
+def _widen(value: Any) -> Wide:
+  """Any number, array or Wide as a Wide."""
+  if isinstance(value, Wide):
+    return value
+  if isinstance(value, jax.Array):
+    return Wide(_floats(value))
+  exact = np.asarray(value, np.float64)
+  hi = exact.astype(np.float32)
+  finite = np.isfinite(hi)
+  lo = np.where(finite, exact - np.where(finite, hi, 0), 0).astype(np.float32)
+  if not lo.any():
+    return Wide(lax.optimization_barrier(jnp.asarray(hi)))
+  return Wide(*lax.optimization_barrier((jnp.asarray(hi), jnp.asarray(lo))))
+
+
+def _sum(first: Any, *more: Any) -> Any:
+  """The plain sum of those that are not None."""
+  for other in more:
+    first = first if other is None else first + other
+  return first
+
+
+def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+  """a + b rounded, and its error, exactly."""
+  total = a + b
+  b_part = total - a
+  return total, (a - (total - b_part)) + (b - b_part)
+
+
+def _quick_sum(a: Any, b: Any) -> tuple[Any, Any]:
+  """The same where |a| >= |b|, or a is 0 only where b is."""
+  total = a + b
+  return total, b - (total - a)
+
+
+def _near_constant(constant: float, small: Wide) -> Wide:
+  """constant + small, for a small that is smaller."""
+  known = _widen(constant)
+  hi, error = _quick_sum(known.hi, small.hi)
+  return Wide(*_quick_sum(hi, _sum(error, known.lo, small.lo)))
+
+
+def _semi_constant(constant: float, small: jax.Array) -> Wide:
+  """constant + small, for a small one of one part."""
+  known = _widen(constant)
+  return Wide(*_quick_sum(known.hi, _sum(small, known.lo)))
+
+
+def _top(value: Any) -> Any:
+  """The upper 12 bits of float32 numbers; a constant to derivatives."""
+  bits = lax.bitcast_convert_type(value, jnp.int32) & -4096
+  return lax.stop_gradient(lax.bitcast_convert_type(bits, jnp.float32))
+
+
+def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
+  """a * b nearly rounded, and the rest; all the products in it are exact."""
+  a_top, b_top = _top(a), _top(b)
+  a_low, b_low = a - a_top, b - b_top
+  if a is b:
+    middle, error = 2 * (a_top * a_low), None
+  else:
+    middle, error = _two_sum(a_top * b_low, a_low * b_top)
+  hi, rest = _quick_sum(a_top * b_top, middle)
+  return hi, _sum(rest, a_low * b_low, error)
+
+
+def _polynomial(coefficients: list[float], x: Any) -> Any:
+  """In plain float32, lowest power first."""
+  total = np.float32(coefficients[-1])
+  for c in reversed(coefficients[:-1]):
+    total = total * x + np.float32(c)
+  return total
+
+
+def _power_of_two(k: jax.Array) -> jax.Array:
+  """2**k for whole k from -126 to 127, exactly."""
+  return lax.bitcast_convert_type((k + 127) << 23, jnp.float32)
+
+
+# The operations on the two parts. They are compiled as one where nothing is
+# traced, and their derivatives are those of the numbers that they stand for:
+# without this, differentiating the error terms takes XLA seconds.
+
+_Parts = tuple[jax.Array, jax.Array | None]
+
+
+def _operation(derivative: Callable[..., Any]) -> Callable[..., Any]:
+  """Gives an operation on parts its derivative.
+
+  Args:
+    derivative: `(result, *numbers, *tangents)`, in plain float32.
+  """
+
+  def decorate(function: Callable[..., _Parts]) -> Callable[..., _Parts]:
+    operation = jax.custom_jvp(jax.jit(function, inline=True))
+
+    @operation.defjvp
+    def jvp(numbers, tangents):
+      hi, lo = operation(*numbers)
+      changes = [_sum(*change) for change in tangents]
+      change = derivative(hi, *(n[0] for n in numbers), *changes)
+      change = jnp.broadcast_to(change, jnp.shape(hi))
+      return (hi, lo), (change, None if lo is None else jnp.zeros_like(lo))
+
+    return operation
+
+  return decorate
+
+
+@_operation(lambda result, a, b, da, db: da + db)
+def _add(a: _Parts, b: _Parts) -> _Parts:
+  hi, error = _two_sum(a[0], b[0])
+  return _quick_sum(hi, _sum(error, a[1], b[1]))
+
+
+@_operation(lambda result, a, b, da, db: a * db + b * da)
+def _multiply(a: _Parts, b: _Parts) -> _Parts:
+  hi, lo = _two_product(a[0], b[0])
+  for one, other in ((a[0], b[1]), (b[0], a[1])):
+    lo = lo if other is None else lo + one * other
+  return hi, lo
+
+
+@_operation(lambda result, a, da: 2 * a * da)
+def _square(a: _Parts) -> _Parts:
+  hi, lo = _two_product(a[0], a[0])
+  return hi, lo if a[1] is None else lo + 2 * a[0] * a[1]
+
+
+@_operation(lambda result, a, b, da, db: (da - result * db) / b)
+def _divide(a: _Parts, b: _Parts) -> _Parts:
+  quotient = a[0] / b[0]
+  hi, lo = _multiply((quotient, None), b)
+  rest = _sum((a[0] - hi) - lo, a[1])
+  return _quick_sum(quotient, rest / b[0])
+
+
+@_operation(lambda result, a, da: da / (2 * result))
+def _sqrt(a: _Parts) -> _Parts:
+  root = jnp.sqrt(a[0])
+  hi, lo = _square((root, None))
+  return _quick_sum(root, _sum((a[0] - hi) - lo, a[1]) / (2 * root))
+
+
+_LN2 = math.log(2)
+# 2**x = 1 + e1 x + e2 x**2 + …
+_EXP2 = [_LN2**n / math.factorial(n) for n in range(8)]
+
+
+@_operation(lambda result, a, da: np.float32(_LN2) * result * da)
+def _small_exp2(a: _Parts) -> _Parts:
+  # a = k + 4 x with a whole k; 2**(4 x) = (1 + s)**4 with s = 2**x - 1.
+  whole_part = jnp.round(a[0])
+  x = Wide(a[0] - whole_part, a[1]) * 0.25
+  cubic = _semi_constant(_EXP2[3], _polynomial(_EXP2[4:], x.hi) * x.hi)
+  square = _near_constant(_EXP2[2], x * cubic)
+  grown = x * _near_constant(_EXP2[1], x * square)
+  for _ in range(2):
+    grown = grown * 2 + grown * grown
+  k = whole_part.astype(jnp.int32)
+  half = k >> 1
+  result = _near_constant(1.0, grown)
+  scale = lambda x: x * _power_of_two(half) * _power_of_two(k - half)
+  return scale(result.hi), scale(result.lo)
+
+
+@_operation(lambda result, a, da: np.float32(1 / _LN2) * da / a)
+def _log2(a: _Parts) -> _Parts:
+  # a = 2**k * m with m in [sqrt(1/2), sqrt(2)): k + (2 / ln 2) atanh(s).
+  bits = lax.bitcast_convert_type(a[0], jnp.int32)
+  k = (bits - 0x3F3504F3) >> 23
+  scale = _power_of_two(-k)
+  m = Wide(a[0] * scale, None if a[1] is None else a[1] * scale)
+  s = (m - 1.0) / (m + 1.0)
+  square = s * s
+  terms = [2 / _LN2 / n for n in range(1, 17, 2)]
+  series = _semi_constant(terms[3], _polynomial(terms[4:], square.hi) * square.hi)
+  for term in reversed(terms[:3]):
+    series = _near_constant(term, square * series)
+  return (s * series + Wide(_floats(k))).parts
+
+
+# (1 - cos(pi x)) / 2 = u * (c0 + c1 u + c2 u**2 + …) with u = x**2.
+_COSINE = [
+    math.pi ** (2 * n) * (-1) ** (n + 1) / (2 * math.factorial(2 * n))
+    for n in range(1, 10)
+]
+
+
+@_operation(lambda result, x, dx: np.float32(math.pi / 2) * jnp.sin(math.pi * x) * dx)
+def _near_cosine(x: _Parts) -> _Parts:
+  u = Wide(*_square(x))
+  series = _semi_constant(_COSINE[3], _polynomial(_COSINE[4:], u.hi) * u.hi)
+  for term in reversed(_COSINE[:3]):
+    series = _near_constant(term, series * u)
+  return (series * u).parts
