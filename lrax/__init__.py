@@ -17,6 +17,7 @@ from lrax import state
 from lrax import transforms
 from lrax._types import LearningRateState
 from lrax._types import Schedule
+from lrax.control import guard
 from lrax.optimizers import adagrad
 from lrax.optimizers import adam
 from lrax.optimizers import adamw
@@ -26,6 +27,7 @@ from lrax.optimizers import nadamw
 from lrax.optimizers import rmsprop
 from lrax.optimizers import sgd
 from lrax.optimizers import with_learning_rate
+from lrax.schedules import by_progress
 from lrax.schedules import constant
 from lrax.schedules import cosine_annealing
 from lrax.schedules import cyclical
@@ -38,6 +40,8 @@ from lrax.schedules import inverse_time_decay
 from lrax.schedules import join
 from lrax.schedules import k_decay
 from lrax.schedules import linear
+from lrax.schedules import maximum
+from lrax.schedules import minimum
 from lrax.schedules import multistep_decay
 from lrax.schedules import natural_exponential_decay
 from lrax.schedules import noam
@@ -84,6 +88,7 @@ __all__ = [
     'adam',
     'adamw',
     'amsgrad',
+    'by_progress',
     'constant',
     'control',
     'cosine_annealing',
@@ -93,6 +98,7 @@ __all__ = [
     'flat_cosine',
     'follow_schedule',
     'get_learning_rate',
+    'guard',
     'half_cosine',
     'infinite',
     'inverse_sqrt',
@@ -100,7 +106,9 @@ __all__ = [
     'join',
     'k_decay',
     'linear',
+    'maximum',
     'metrics',
+    'minimum',
     'multistep_decay',
     'nadam',
     'nadamw',

@@ -373,6 +373,8 @@ def _show_value(value: Any) -> str:
     return '[' + ', '.join(_show_value(v) for v in value) + ']'
   if isinstance(value, Tracer):
     return '<traced>'
+  if isinstance(value, (jax.Array, np.ndarray)) and not value.ndim:
+    value = value.item()
   return repr(value)
 
 

@@ -95,10 +95,12 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'end_value', lambda: 0.01),
     (r'(.*_)?value', lambda: 0.05),
     (r'steps|total', lambda: 12),
-    (r'at|anneal_at', lambda: 5),
+    (r'at', lambda: 5),
+    (r'anneal_at', lambda: 9),
     (r'.*_steps', lambda: 4),
     (r'.*_growth', lambda: 2),
     (r'max_scale', lambda: 2.0),
+    (r'(final_)?div_factor', lambda: 10.0),
     (r'patience|cooldown', lambda: 7),
     (r'rtol|atol', lambda: 0.125),
     (r'growth', lambda: 1.5),
@@ -118,7 +120,7 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'schedule|left', _line),
     (r'right|following', _cosine),
     (r'schedules', lambda: [_line(), _cosine(), _line()]),
-    (r'boundaries', lambda: [4, 9]),
+    (r'boundaries', lambda: [9, 15]),
     (r'transform', optax.scale_by_lion),
 )
 _RATES = ((r'learning_rate', lambda: 0.05),)
@@ -231,7 +233,7 @@ def transformation_constructors(
 
 
 SCHEDULES = schedule_constructors(schedules, control)
-COMBINATIONS = list(_algebra.COMBINATIONS.values())
+COMBINATIONS = schedule_constructors(_algebra)
 OPTIMIZERS = transformation_constructors(optimizers)
 TRANSFORMS = transformation_constructors(transforms)
 

@@ -227,9 +227,9 @@ ALGEBRA = [
     ('a negative boundary', lambda: lrax.join([SHORT] * 2, [-1]), ValueError,
      refusal('join', 'boundaries[0]', LENGTH, -1)),
     ('boundaries that are no list', lambda: lrax.join([SHORT] * 2, 5), TypeError,
-     refusal('join', 'boundaries', 'a list of steps', 5)),
+     refusal('join', 'boundaries', 'a list of numbers', 5)),
     ('boundaries that are a string', lambda: lrax.join([SHORT] * 2, '5'), TypeError,
-     refusal('join', 'boundaries', 'a list of steps', '5')),
+     refusal('join', 'boundaries', 'a list of numbers', '5')),
 ]
 
 VALUES = [

@@ -7,7 +7,7 @@ from lrax.control._early_stop import early_stop
 from lrax.control._early_stop import should_stop
 from lrax.control._greedy import greedy
 from lrax.control._guard import guard
-from lrax.control._guard import GuardState
+from lrax.control._guard_state import GuardState
 from lrax.control._newbob import newbob
 from lrax.control._reduce_on_plateau import reduce_on_plateau
 

@@ -58,6 +58,7 @@ class _Averaging(NamedTuple):
       signals: _types.Signals | None,
   ) -> tuple[Any, chex.ArrayTree]:
     if self.closed_loop(arguments):
+      arguments = _types.as_arrays(arguments)
       return self.function(memory, step, signals, **arguments)
     return _decide(arguments['schedule'], step, memory, signals)
 

@@ -27,7 +27,7 @@ class ClosedLoop(NamedTuple):
     return True
 
   def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    rate, kept = self.remember(**_types.ready(arguments))
+    rate, kept = self.remember(**_types.as_arrays(arguments))
     rate = jnp.asarray(rate, _types.rate_dtype())
     return rate, _types.ClosedLoopMemory(_nothing(), rate, kept)
 
@@ -41,6 +41,7 @@ class ClosedLoop(NamedTuple):
     assert signals is not None  # an open-loop call is refused before this
     signals = signals._replace(reported=memory.reported)
     step = jnp.asarray(step, jnp.int32)
+    arguments = _types.as_arrays(arguments)
     rate, kept = self.function(memory.kept, step, signals, **arguments)
     new = memory._replace(rate=jnp.asarray(rate, _types.rate_dtype()), kept=kept)
     if signals.active is not True:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
-from typing import NamedTuple
 
-import chex
 import jax
 from jax.core import Tracer
 import jax.numpy as jnp
 import optax
 
 from lrax import _checks
-from lrax import _types
 from lrax._types import Numeric
 from lrax.control import _guard_rates
 from lrax.control import _guard_signals
 from lrax.control import _guard_snapshot
+from lrax.control import _guard_state
 from lrax.control import _guard_window
 from lrax.control._guard_branch import branch
 
@@ -27,7 +25,7 @@ _factor = _checks.number(
     lambda x: 0 < x < 1,
     'the rate is multiplied by it; for no back-off use mode="skip"',
 )
-_length = _checks.number(
+_window = _checks.number(
     'a whole number >= 2',
     lambda x: x >= 2,
     'it is how many updates to judge by; 128 is usual',
@@ -40,27 +38,6 @@ _recovery = _checks.number(
     'count optimizer updates',
     whole=True,
 )
-
-
-class GuardState(NamedTuple):
-  """What `guard` keeps: the inner state, what is usual, and its counts.
-
-  Counts are of updates, from the start of the run. A bad one is either not finite
-  or an outlier, never both.
-  """
-
-  inner_state: Any  # the state of the transformation that is guarded
-  window: _guard_window.Window  # recent losses and gradient norms, accepted ones
-  steps: jax.Array  # int32, (): updates seen
-  skipped: jax.Array  # int32, (): updates not applied, returns to a snapshot too
-  non_finite: jax.Array  # int32, (): loss, gradient, update or result not finite
-  outliers: jax.Array  # int32, (): loss or gradient norm far above the usual
-  consecutive: jax.Array  # int32, (): bad ones since the latest good one
-  back_offs: jax.Array  # int32, (): times the rate was backed off
-  roll_backs: jax.Array  # int32, (): times it went back to the snapshot
-  scale: jax.Array  # rate dtype, (): times the rate, at the next update
-  recovery: jax.Array  # int32, (): good updates until `scale` is 1 again
-  snapshot: chex.ArrayTree  # a Snapshot where the mode is 'roll_back', else ()
 
 
 def guard(
@@ -84,7 +61,8 @@ def guard(
   often it comes: parameters and inner state stay as they are. It is counted, and
 
   * `'skip'` does nothing else;
-  * `'back_off'` also multiplies the rate by `factor`, and lets it recover over
+  * `'back_off'` also multiplies the rate by `factor`, once for bad updates on end
+    (the lower rate has not been tried before a good one), and lets it recover over
     `recovery_steps` good updates;
   * `'roll_back'` keeps a snapshot of parameters and inner state, and after
     `patience` bad updates on end goes back to it and backs the rate off once.
@@ -125,10 +103,12 @@ def guard(
   exact if nothing after the guard changes updates. A spike comes from parameters that
   the update before damaged: skipping alone cannot undo that, going back can.
 
-  Under gradient accumulation, `optax.MultiSteps(guard(tx), k)` judges the mean
-  gradient and is the usual order; `guard(optax.MultiSteps(tx, k))` judges every
-  micro-batch, and an accumulation takes one more for each that it lost. Updates that
-  are changed after the guard are not checked: let it be the outermost link.
+  Under gradient accumulation, `guard(optax.MultiSteps(tx, k))` judges every
+  micro-batch, and an accumulation takes one more for each that it lost.
+  `optax.MultiSteps(guard(tx), k)` judges the mean gradient; but once a NaN is in
+  Optax's accumulator it stays there, so give that order
+  `should_skip_update_fn=optax.skip_not_finite` too. Updates that are changed after
+  the guard are not checked: let it be the outermost link.
 
   The inner update is computed twice where it is compiled, once to be judged and
   once, if it is good, to be kept: that is faster than selecting between states.
@@ -189,7 +169,12 @@ def guard(
         'for example lrax.adamw(1e-3)', TypeError,
     )
   mode = _mode('guard', 'mode', mode)
-  window = _length('guard', 'window', window)
+  if isinstance(window, Tracer):
+    raise _checks.refuse(
+        'guard', 'window', 'a Python int', window, 'it is the length of an array',
+        TypeError,
+    )
+  window = int(_window('guard', 'window', window))
   threshold = _checks.optional(_checks.positive)('guard', 'threshold', threshold)
   patience = _checks.positive_steps('guard', 'patience', patience)
   factor = _factor('guard', 'factor', factor)
@@ -201,25 +186,8 @@ def guard(
 
   def init(params):
     inner_state = inner.init(params)
-    # Each in memory of its own, so that the state may be donated.
-    zero = lambda: jnp.zeros((), jnp.int32)
-    snapshot: Any = ()
-    if keeps_snapshot:
-      snapshot = _guard_snapshot.start(params, inner_state)
-    return GuardState(
-        inner_state=inner_state,
-        window=_guard_window.empty(window),
-        steps=zero(),
-        skipped=zero(),
-        non_finite=zero(),
-        outliers=zero(),
-        consecutive=zero(),
-        back_offs=zero(),
-        roll_backs=zero(),
-        scale=jnp.ones((), _types.rate_dtype()),
-        recovery=zero(),
-        snapshot=snapshot,
-    )
+    kept = _guard_snapshot.start(params, inner_state) if keeps_snapshot else ()
+    return _guard_state.start(inner_state, window, kept)
 
   def update(updates, state, params=None, **extra_args):
     if keeps_snapshot and params is None:
@@ -239,6 +207,7 @@ def guard(
         stepped = _guard_rates.times(stepped, state.scale)
       return stepped, _guard_rates.take_settings(after, before)
 
+    # 1. Is it good?
     stepped, after = attempt()
     loss, norm, finite = _guard_signals.read(
         extra_args.get('value'), updates, stepped, params, axis_name
@@ -247,61 +216,56 @@ def guard(
     away = jnp.zeros((), bool)
     if keeps_snapshot:
       away = _guard_snapshot.is_away(snapshot, params)
-    good = finite & ~unusual & ~away
-    bad = ~good & ~away
-    outlier = finite & unusual & bad
-    consecutive = jnp.where(good, 0, state.consecutive + bad)
-    too_many = bad & (consecutive >= patience)
+    verdict = _guard_state.judge(state, finite, unusual, away, patience)
+    good, too_many = verdict.good, verdict.too_many
+
+    # 2. Keep it, skip it, or go back.
+    if keeps_snapshot:
+      due = good & (snapshot.age >= snapshot_steps)
+      due &= _guard_window.judges(state.window, loss)
+      snapshot = _guard_snapshot.refresh(snapshot, due, params, before)
 
     def clocked(kept):
       if clock == 'runs':
         kept = _guard_rates.take_clocks(kept, after)
-      # One that changes its dtypes does so in every branch.
-      return jax.tree.map(lambda a, b: a.astype(jnp.result_type(b)), kept, after)
+      # A transformation that changes its dtypes does so in every branch.
+      return _guard_snapshot.cast_like(kept, after)
 
     def skip():
       return jax.tree.map(jnp.zeros_like, stepped), clocked(before)
 
     def go_back():
-      kept = _guard_snapshot.inner_state(refreshed, before)
+      # The snapshot is never of now in this branch; but reading the refreshed one
+      # makes XLA refresh it first, and that saves it a copy of both states.
+      kept = _guard_snapshot.inner_state(snapshot, before)
       kept = _guard_rates.take_settings(kept, before)
-      return _guard_snapshot.way_back(refreshed, params, stepped), clocked(kept)
+      return _guard_snapshot.way_back(snapshot, params, stepped), clocked(kept)
 
-    refreshed = snapshot
-    if keeps_snapshot:
-      due = good & (snapshot.age >= snapshot_steps)
-      due &= _guard_window.judges(state.window, loss)
-      refreshed = _guard_snapshot.refresh(snapshot, due, params, before)
-      refreshed = _guard_snapshot.count(refreshed, good, due, too_many, away)
-    traced = isinstance(good, Tracer)
-    keep = attempt if traced else lambda: (stepped, after)
-    stepped, inner_state = branch(
-        jnp.where(away | too_many & keeps_snapshot, 2, good.astype(jnp.int32)),
-        (skip, keep, go_back) if keeps_snapshot else (skip, keep),
-    )
-    backs_off = {'skip': False, 'back_off': bad, 'roll_back': too_many}[mode]
+    keep = attempt if isinstance(good, Tracer) else lambda: (stepped, after)
+    ways = (skip, keep, go_back) if keeps_snapshot else (skip, keep)
+    way = jnp.where(away | too_many & keeps_snapshot, 2, good.astype(jnp.int32))
+    stepped, inner_state = branch(way, ways)
+
+    # 3. What the next update will need.
+    none = jnp.zeros((), bool)
+    first = verdict.bad & (state.consecutive == 0)
+    backs_off = {'skip': none, 'back_off': first, 'roll_back': too_many}[mode]
     recovery, scale = _guard_rates.back_off(
         state.recovery, backs_off, good, factor, recovery_steps
     )
-    stale = outlier & too_many
-    rolls_back = keeps_snapshot and too_many
+    stale = verdict.outlier & too_many
     if keeps_snapshot:
-      stale &= snapshot.age == 0  # it has gone back before, and that was no help
-      consecutive = jnp.where(too_many, 0, consecutive)
-    steps: Any = optax.safe_increment(state.steps)
-    return stepped, GuardState(
+      stale &= snapshot.age == 0  # it has just gone back, and that was no help
+      snapshot = _guard_snapshot.count(snapshot, good, due, too_many, away)
+    state = _guard_state.count(
+        state, verdict, backs_off, too_many if keeps_snapshot else none
+    )
+    return stepped, state._replace(
         inner_state=inner_state,
         window=_guard_window.push(state.window, loss, norm, good, stale),
-        steps=steps,
-        skipped=state.skipped + ~good,
-        non_finite=state.non_finite + (bad & ~finite),
-        outliers=state.outliers + outlier,
-        consecutive=consecutive,
-        back_offs=state.back_offs + backs_off,
-        roll_backs=state.roll_backs + rolls_back,
         scale=scale,
         recovery=recovery,
-        snapshot=refreshed,
+        snapshot=snapshot,
     )
 
   return optax.GradientTransformationExtraArgs(init, update)

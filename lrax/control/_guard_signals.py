@@ -55,29 +55,28 @@ def _scalar(value: Any) -> jax.Array:
 def _global_norm(tree: chex.ArrayTree) -> jax.Array:
   """The Euclidean norm of all leaves; finite exactly where all of them are.
 
-  Squares are summed in float32 or wider. Where their sum overflows, the leaves
-  are divided by the largest magnitude first; a norm that is still too large is
-  the largest finite number.
+  Where the sum of the squares overflows it is computed again of smaller numbers;
+  a norm that is still too large is the largest finite one.
   """
   dtype = _types.rate_dtype()
+  limits = jnp.finfo(dtype)
   leaves = _inexact(tree)
-  if not leaves:
-    return jnp.zeros((), dtype)
 
-  def squares(by: Any = 1) -> Any:
-    # Each branch widens for itself: what is handed to one takes memory.
-    each = [jnp.sum((jnp.abs(_wide(x)) / by) ** 2).astype(dtype) for x in leaves]
+  def squares(factor: Any) -> Any:
+    each = [jnp.sum((jnp.abs(x).astype(dtype) * factor) ** 2) for x in leaves]
     return sum(each, jnp.zeros((), dtype))
 
-  def scaled():
-    each = [jnp.max(jnp.abs(_wide(x)), initial=0).astype(dtype) for x in leaves]
-    largest = jnp.max(jnp.stack(each))
-    norm = jnp.minimum(largest * jnp.sqrt(squares(largest)), jnp.finfo(dtype).max)
-    return jnp.where(jnp.isfinite(largest), norm, largest)
+  def smaller():
+    # A power of two so small that no sum of squares overflows, and none that
+    # overflowed before underflows: 2**-96 in float32.
+    factor = 2.0 ** -(limits.maxexp * 3 // 4)
+    total = squares(factor)
+    norm = jnp.minimum(jnp.sqrt(total) / factor, limits.max)
+    return jnp.where(jnp.isfinite(total), norm, total)
 
-  plain = squares()
+  plain = squares(1)
   fits = jnp.isfinite(plain).astype(jnp.int32)
-  return branch(fits, (scaled, lambda: jnp.sqrt(plain)))
+  return branch(fits, (smaller, lambda: jnp.sqrt(plain)))
 
 
 def _all_finite(
@@ -106,7 +105,3 @@ def _is_inexact(leaf: Any) -> bool:
 def _inexact(tree: chex.ArrayTree) -> list[Any]:
   """The leaves that are trained: whole numbers have no gradient."""
   return [leaf for leaf in jax.tree.leaves(tree) if _is_inexact(leaf)]
-
-
-def _wide(leaf: Any) -> jax.Array:
-  return jnp.asarray(leaf, jnp.promote_types(jnp.result_type(leaf), jnp.float32))

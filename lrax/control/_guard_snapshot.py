@@ -38,8 +38,8 @@ def refresh(snapshot: Snapshot, due: Any, params: Any, inner_state: Any) -> Snap
   """The snapshot, of now where it is due."""
   kept = lambda: (snapshot.params, snapshot.inner_state)
   taken = lambda: (
-      _cast_like(params, snapshot.params),
-      _cast_like(_hide(inner_state), snapshot.inner_state),
+      cast_like(params, snapshot.params),
+      cast_like(_hide(inner_state), snapshot.inner_state),
   )
   params, inner_state = branch(jnp.asarray(due, jnp.int32), (kept, taken))
   return snapshot._replace(params=params, inner_state=inner_state)
@@ -60,7 +60,7 @@ def count(
 def inner_state(snapshot: Snapshot, like: Any) -> Any:
   """The inner state that was kept, in the structure of `like`."""
   leaves = jax.tree.leaves(snapshot.inner_state)
-  return _cast_like(jax.tree.unflatten(jax.tree.structure(like), leaves), like)
+  return cast_like(jax.tree.unflatten(jax.tree.structure(like), leaves), like)
 
 
 def is_away(snapshot: Snapshot, params: Any) -> jax.Array:
@@ -89,14 +89,15 @@ def way_back(snapshot: Snapshot, params: Any, updates: Any) -> Any:
   return jax.tree.map(leaf, updates, params, snapshot.params, is_leaf=is_none)
 
 
+def cast_like(tree: Any, like: Any) -> Any:
+  """The tree with the dtypes of `like`."""
+  cast = lambda x, y: x if x.dtype == y.dtype else x.astype(y.dtype)
+  return jax.tree.map(lambda x, y: cast(jnp.asarray(x), y), tree, like)
+
+
 def _hide(tree: Any) -> Any:
   """The tree with tuples in place of NamedTuples, so that its states are not
   taken for the ones in use by what looks for them."""
   is_named = lambda node: isinstance(node, tuple) and hasattr(node, '_fields')
   plain = lambda node: tuple(map(_hide, node)) if is_named(node) else node
   return jax.tree.map(plain, tree, is_leaf=is_named)
-
-
-def _cast_like(tree: Any, like: Any) -> Any:
-  cast = lambda x, y: x if x.dtype == y.dtype else x.astype(y.dtype)
-  return jax.tree.map(lambda x, y: cast(jnp.asarray(x), y), tree, like)

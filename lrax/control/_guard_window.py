@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from typing import NamedTuple
 
@@ -46,11 +47,8 @@ def outlying(
   if threshold is None:
     return jnp.zeros((), bool)
   spacing = 0.0 if loss is None else float(jnp.finfo(loss.dtype).eps)
-  above = lambda recent, seen, value, least: _above(
-      recent, jnp.minimum(seen, recent.size), value, threshold, least
-  )
   least = jnp.maximum(jnp.array([spacing, 0.0]), _LEAST_SPREAD)
-  far = jax.vmap(above)(window.values, window.seen, _values(loss, norm), least)
+  far = _above(window.values, window.seen, _values(loss, norm), least, threshold)
   return jnp.any(far & _full_enough(window) & _given(loss))
 
 
@@ -82,7 +80,11 @@ def _given(loss: jax.Array | None) -> jax.Array:
   return jnp.array([loss is not None, True])
 
 
-def _above(recent, count, value, threshold, least):
+# Compiled for itself too: many small programs where the update is not.
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(0, 0, 0, 0, None))
+def _above(recent, seen, value, least, threshold):
+  count = jnp.minimum(seen, recent.size)
   centre = _median(recent, count)
   there = jnp.isfinite(recent)
   deviations = jnp.where(there, jnp.abs(recent - centre), jnp.inf)

@@ -55,7 +55,7 @@ def changes(schedule: _types.Schedule) -> list[int]:
 
 
 def _unsorted(schedule: _types.Schedule) -> Any:
-  arguments = _types.ready(schedule.arguments)
+  arguments = _types.as_numbers(schedule.arguments)
   inner = arguments.get('schedule')
   inside = changes(inner) if isinstance(inner, _types.Schedule) else []
   match schedule.constructor.__name__, arguments:

@@ -76,7 +76,9 @@ def schedule(
   else:
     last = _checks.positive_steps('plot.schedule', 'steps', steps)
   is_new, axes = axes is None, _style.axes(axes)
-  names = [_folded(x, axes) for x in (labels or [repr(one) for one in drawn])]
+  indent = '    ' * (len(drawn) > 1)
+  texts = labels or [repr(one) for one in drawn]
+  names = [_folded(text, axes, indent) for text in texts]
   at = _length.steps_to_show(drawn, last, _MOST_POINTS)
   rates = [np.asarray(one(at), np.float64) for one in drawn]
   for index, (name, rate) in enumerate(zip(names, rates)):
@@ -118,10 +120,10 @@ def _width(axes: Any) -> int:
   return max(20, int(14 * axes.get_window_extent().width / axes.figure.dpi))
 
 
-def _folded(label: str, axes: Any) -> str:
+def _folded(label: str, axes: Any, indent: str) -> str:
   """The label over several lines, broken before a method or an argument."""
   fold = functools.partial(
-      textwrap.wrap, width=_width(axes), subsequent_indent='    ',
+      textwrap.wrap, width=_width(axes), subsequent_indent=indent,
       break_on_hyphens=False,
   )
   # A space is where a line may break.

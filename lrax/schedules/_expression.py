@@ -21,7 +21,7 @@ from lrax import _types
 # No expression that a person writes is longer or deeper, and no number of a
 # schedule is larger than the largest float32.
 _MOST_CHARACTERS = 10_000
-_MOST_LEVELS = 100
+_MOST_LEVELS = 50
 _LARGEST = 3.4028234e38
 
 _OPERATORS = {

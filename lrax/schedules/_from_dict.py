@@ -9,8 +9,7 @@ from typing import Any
 
 from lrax import _checks
 from lrax import _types
-from lrax import schedules
-from lrax.schedules import _algebra
+from lrax.schedules import _named
 
 
 def from_dict(
@@ -18,21 +17,8 @@ def from_dict(
     constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
 ) -> _types.Schedule:
   """Builds the schedule that `config` describes; see `Schedule.from_dict`."""
-  from lrax import control
-
-  known = {
-      name: function
-      for family in (schedules, control)
-      for name in family.__all__
-      if _is_constructor(function := getattr(family, name))
-  }
-  known |= _algebra.COMBINATIONS | dict(constructors or {})
+  known = _named.functions() | _named.combinations() | dict(constructors or {})
   return _build(config, known)
-
-
-def _is_constructor(function: Any) -> bool:
-  hints = getattr(function, '__annotations__', {})
-  return hints.get('return') is _types.Schedule
 
 
 def _build(config: Any, known: Mapping[str, Callable[..., Any]]) -> Any:

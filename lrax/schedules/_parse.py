@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lrax import _types
-from lrax import schedules
-from lrax.schedules import _algebra
 from lrax.schedules import _expression
+from lrax.schedules import _named
 
 
 def parse(
@@ -30,7 +29,7 @@ def parse(
     True, False, None and lists.
 
   Args:
-    text: the expression, at most 10,000 characters and 100 levels deep.
+    text: the expression, at most 10,000 characters and 50 levels deep.
     constructors: your own constructors by name, beside lrax's.
 
   Returns:
@@ -72,25 +71,14 @@ def expression(
     constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
 ) -> _expression.Expression:
   """The text, to be read with the names of lrax's schedules and their methods."""
-  from lrax import control
-
   methods = {
       name: function
-      for name, function in _algebra.COMBINATIONS.items()
+      for name, function in _named.combinations().items()
       if name in vars(_types.Schedule)
   }
   functions = {}
-  for family in (schedules, control):
-    for name in family.__all__:
-      function = getattr(family, name)
-      if _makes_schedules(function):
-        prefixes = ('', 'lrax.', f'{family.__name__}.')
-        functions |= {prefix + name: function for prefix in prefixes}
+  for name, function in _named.functions().items():
+    family = function.__module__.partition('._')[0]
+    functions |= {prefix + name: function for prefix in ('', 'lrax.', f'{family}.')}
   functions |= constructors or {}
   return _expression.Expression(owner, argument, text, functions, methods)
-
-
-def _makes_schedules(function: Any) -> bool:
-  """Whether it is annotated so: by the class, or by its name in a plain function."""
-  hint = getattr(function, '__annotations__', {}).get('return')
-  return function is not parse and hint in (_types.Schedule, '_types.Schedule')

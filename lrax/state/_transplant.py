@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from typing import NamedTuple
 
 import jax
 from jax import tree_util
+from jax.core import Tracer
 import jax.numpy as jnp
-import numpy as np
 
+from lrax.control import _guard_snapshot
 from lrax.state import _find
+from lrax.state import _nodes
 
-# Fields of Optax that mean what a field of lrax does.
-_SAME_MEANING = {
-    ('ScaleByScheduleState', 'count'): ('LearningRateState', 'step'),
-    ('WrappedScheduleState', 'count'): ('LearningRateState', 'step'),
-}
-# Fields that are settings, not knowledge: the new optimizer's are right.
-_SETTINGS = {'hyperparams'}
+# States whose fields are of one moment: they go together or not.
+_WHOLE = {'Snapshot'}
 
 
 class Transplant(NamedTuple):
@@ -31,75 +27,7 @@ class Transplant(NamedTuple):
   dropped: tuple[str, ...]  # fields of the old state that went nowhere
 
 
-class _Field(NamedTuple):
-  name: str  # as the node calls it
-  meaning: str  # as lrax calls it
-  value: Any
-
-
-class _Node(NamedTuple):
-  """One state among those nested in an optimizer state."""
-
-  path: _find.Path
-  label: Any  # the partition labels on the way
-  keys: str  # the other dict keys on the way
-  owner: str  # its class, as lrax calls it
-  kind: str  # its class
-  fields: tuple[_Field, ...]  # those that hold arrays and no state
-
-  def show(self, field: _Field) -> str:
-    where = tree_util.keystr(self.path)
-    name = field.name if field.name.startswith(('.', '[')) else f'.{field.name}'
-    return f'{where}{name} ({self.kind})'
-
-
-def _is_node(value: Any) -> bool:
-  return isinstance(value, tuple) and hasattr(value, '_fields')
-
-
-def _is_array(value: Any) -> bool:
-  return isinstance(value, (jax.Array, np.ndarray, np.generic, int, float))
-
-
-def _nodes(tree: Any, path: _find.Path = ()) -> Iterator[_Node]:
-  """Every state in `tree`, outside in."""
-  if not _is_node(tree):
-    leaves, _ = tree_util.tree_flatten_with_path(tree, is_leaf=_is_node)
-    for below, leaf in leaves:
-      if _is_node(leaf):
-        yield from _nodes(leaf, path + below)
-      elif _is_array(leaf):
-        name = tree_util.keystr(below)
-        yield _make(path, 'array', 'array', (_Field(name, name, leaf),))
-    return
-  kind, inside, fields = type(tree).__name__, [], []
-  owner = kind
-  for name in tree._fields:
-    value = getattr(tree, name)
-    states = jax.tree.leaves(value, is_leaf=_is_node)
-    if any(_is_node(leaf) and jax.tree.leaves(leaf) for leaf in states):
-      inside.append((value, (*path, tree_util.GetAttrKey(name))))
-    elif jax.tree.leaves(value) and name not in _SETTINGS:
-      owner, meaning = _SAME_MEANING.get((kind, name), (owner, name))
-      fields.append(_Field(name, meaning, value))
-  if fields:
-    yield _make(path, owner, kind, tuple(fields))
-  for value, below in inside:
-    yield from _nodes(value, below)
-
-
-def _make(path: _find.Path, owner: str, kind: str, fields: Any) -> _Node:
-  """A node; what schedules another hyperparameter is no learning rate."""
-  names = [_find.key_name(key) for key in path]
-  if 'hyperparams_states' in names:
-    scheduled = names[names.index('hyperparams_states') + 1]
-    if scheduled != 'learning_rate':
-      owner = f'{owner} of {scheduled}'
-  label = _find.partition_label(path)
-  return _Node(path, label, _find.free_dict_keys(path), owner, kind, fields)
-
-
-def _second_hand_last(nodes: list[_Node]) -> list[_Node]:
+def _second_hand_last(nodes: list[_nodes.Node]) -> list[_nodes.Node]:
   """The learning rate that drives another comes before it."""
   is_rate = lambda node: node.owner == 'LearningRateState'
   driving = lambda node: 'hyperparams_states' in map(_find.key_name, node.path)
@@ -117,10 +45,10 @@ def _alike(a: Any, b: Any) -> bool:
     return False
   leaves = [*jax.tree.leaves(a), *jax.tree.leaves(b)]
   shapes = lambda tree: [jnp.shape(x) for x in jax.tree.leaves(tree)]
-  return all(map(_is_array, leaves)) and shapes(a) == shapes(b)
+  return all(map(_nodes.is_array, leaves)) and shapes(a) == shapes(b)
 
 
-def _shared(new: _Node, old: _Node) -> dict[str, _Field]:
+def _shared(new: _nodes.Node, old: _nodes.Node) -> dict[str, _nodes.Field]:
   """What `new` can take from `old`: the new field's name, and the old field."""
   theirs = {field.meaning: field for field in old.fields}
   fits = {
@@ -128,6 +56,8 @@ def _shared(new: _Node, old: _Node) -> dict[str, _Field]:
       for field in new.fields
       if field.meaning in theirs and _alike(field.value, theirs[field.meaning].value)
   }
+  if new.owner in _WHOLE and len(fits) < len(new.fields):
+    return {}
   trees = {name for name, field in fits.items() if not _is_scalar(field.value)}
   has_trees = any(not _is_scalar(field.value) for field in new.fields)
   if new.owner == old.owner and not has_trees:
@@ -143,7 +73,9 @@ def _shared(new: _Node, old: _Node) -> dict[str, _Field]:
   return fits if trees or new.owner == 'LearningRateState' else {}
 
 
-def _partner(new: _Node, candidates: list[_Node]) -> tuple[_Node | None, dict]:
+def _partner(
+    new: _nodes.Node, candidates: list[_nodes.Node]
+) -> tuple[_nodes.Node | None, dict]:
   """The old node that means the same: of its class, else with the same trees."""
   best, most = None, {}
   for old in candidates:
@@ -167,12 +99,15 @@ def transplant(old_state: Any, new_state: Any) -> Transplant:
   which goes with moments or not at all; the count of Optax's schedule as the
   policy's step, and back. Trees must agree in structure and shapes; dtypes
   become the new state's. Hyperparameters of `optax.inject_hyperparams` are
-  settings: the new ones stay.
+  settings: the new ones stay. The memory of a closed-loop policy goes to one of
+  its kind, and with it what the policy has cut so far. A report that was not used
+  yet goes along, too.
 
   Args:
     old_state: an optimizer state that has been trained.
-    new_state: the state of another optimizer for the same parameters, from its
-      `init`.
+    new_state: the state of another optimizer, from its `init` of the parameters
+      as they are now: what keeps parameters, as a guard that rolls back, keeps
+      those.
 
   Returns:
     A `Transplant`: the new state, and what was carried, fresh and dropped, as
@@ -193,8 +128,8 @@ def transplant(old_state: Any, new_state: Any) -> Transplant:
     >>> moved.fresh
     ('[0].nu_max (ScaleByAmsgradState): nothing like it in the old state',)
   """
-  old = _second_hand_last(list(_nodes(old_state)))
-  new = _second_hand_last(list(_nodes(new_state)))
+  old = _second_hand_last(list(_nodes.nodes(old_state)))
+  new = _second_hand_last(list(_nodes.nodes(new_state)))
   left, used = list(old), set()
   taken: dict[tuple[_find.Path, str], Any] = {}
   for node in new:
@@ -216,7 +151,7 @@ def transplant(old_state: Any, new_state: Any) -> Transplant:
       if (node.path, field.name) in taken:
         carried.append(node.show(field))
         continue
-      named = any(
+      named = not _is_scalar(field.value) and any(
           f.meaning == field.meaning and other.label == node.label
           for other in old
           for f in other.fields
@@ -229,22 +164,22 @@ def transplant(old_state: Any, new_state: Any) -> Transplant:
       for field in node.fields
       if (node.path, field.name) not in used
   ]
-  state = _put(new_state, taken)
+  state = _place(_put(new_state, taken), list(taken.values()))
   return Transplant(state, tuple(carried), tuple(fresh), tuple(dropped))
 
 
 def _put(tree: Any, taken: Any, path: _find.Path = ()) -> Any:
   """`tree` with the fields of `taken` in place, cast to what they replace."""
   cast = lambda new, old: jnp.asarray(old, jnp.asarray(new).dtype)
-  if not _is_node(tree):
+  if not _nodes.is_node(tree):
 
     def visit(below: _find.Path, leaf: Any) -> Any:
-      if _is_node(leaf):
+      if _nodes.is_node(leaf):
         return _put(leaf, taken, path + below)
       value = taken.get((path, tree_util.keystr(below)))
       return leaf if value is None else cast(leaf, value)
 
-    return tree_util.tree_map_with_path(visit, tree, is_leaf=_is_node)
+    return tree_util.tree_map_with_path(visit, tree, is_leaf=_nodes.is_node)
   values = []
   for name in tree._fields:
     value = getattr(tree, name)
@@ -252,4 +187,28 @@ def _put(tree: Any, taken: Any, path: _find.Path = ()) -> Any:
       values.append(jax.tree.map(cast, value, taken[path, name]))
     else:
       values.append(_put(value, taken, (*path, tree_util.GetAttrKey(name))))
-  return type(tree)(*values)
+  made: Any = type(tree)(*values)
+  below = (*path, tree_util.GetAttrKey('snapshot'))
+  snapshot = getattr(made, 'snapshot', None)
+  if isinstance(snapshot, _guard_snapshot.Snapshot):
+    if (below, 'params') not in taken:
+      # A guard that goes back to the parameters of now needs the state of now.
+      fresh = _guard_snapshot.start(snapshot.params, made.inner_state)
+      made = made._replace(snapshot=fresh)
+  return made
+
+
+def _place(state: Any, carried: Any) -> Any:
+  """What is on no device in particular goes to where the carried scalars are.
+
+  Else the step that uses it returns it elsewhere, and compiles once more.
+  """
+  known = lambda leaf: isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer)
+  leaves = filter(known, jax.tree.leaves(carried))
+  homes = {leaf.sharding for leaf in leaves if leaf.committed and not leaf.ndim}
+  if len(homes) != 1:
+    return state
+  (home,) = homes
+  free = lambda leaf: known(leaf) and not leaf.committed
+  move = lambda leaf: jax.device_put(leaf, home) if free(leaf) else leaf
+  return jax.tree.map(move, state)

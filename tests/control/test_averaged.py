@@ -126,9 +126,9 @@ def test_several_axes_and_reports():
   kept = lambda s: s.memory.inner.kept
   assert float(kept(state).best) == 3.5
   assert float(step(state, metrics[::-1]).learning_rate) == 0.5
-  # One device has none to tell: nobody hears of it.
-  unheard = step(state, metrics.at[2, 1].set(NAN))
-  assert kept(unheard) == kept(state)
+  # What is not finite on one device is a failed evaluation on all.
+  failed = step(state, metrics.at[2, 1].set(NAN))
+  assert float(failed.learning_rate) == 0.5 and float(kept(failed).best) == 3.5
 
 
 # --- over time ---------------------------------------------------------------

@@ -6,6 +6,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 
+import jax.numpy as jnp
 from matplotlib import pyplot as plt
 import numpy as np
 import optax
@@ -79,6 +80,13 @@ def test_a_function_of_the_step_is_drawn_too():
   np.testing.assert_allclose(theirs, ours, atol=1e-7)  # optax rounds in float32
 
 
+def test_hyperparameters_may_be_arrays():
+  policy = lrax.linear(jnp.float32(0.5), 0.0, jnp.int32(40)).every(jnp.int32(2))
+  assert _length.changes(policy) == [0, 80]
+  (line,) = lrax.plot.schedule(policy).lines
+  np.testing.assert_array_equal(line.get_ydata()[[0, 40, 80]], [0.5, 0.25, 0])
+
+
 @pytest.mark.parametrize(
     'text, changes',
     [
@@ -121,6 +129,12 @@ def test_the_changes_of_an_expression_are_known(text, changes):
   assert _length.length([policy]) == (changes[-1] or 100)
 
 
+def test_of_very_many_changes_the_last_one_is_kept():
+  changes = _length.changes(LINE.repeat(60, times=2_000))
+  assert changes[:4] == [0, 50, 60, 110]
+  assert len(changes) == 1_000 and changes[-1] == 120_000
+
+
 def test_what_would_be_longer_than_any_clock_still_has_a_length():
   policy = LINE.repeat(2**31 - 1, times=2**31 - 1).stretch(1e30).every(2**31 - 1)
   assert _length.length([policy]) == 2**31 - 2
@@ -159,8 +173,15 @@ def test_several_are_named_by_a_legend_below_in_the_order_given():
   one = lrax.plot.schedule(WARM)
   one.figure.canvas.draw()
   assert height > 0.9 * one.get_window_extent().height
-  named = lrax.plot.schedule(WARM, LINE, labels=['a', 'b']).get_legend()
-  assert [text.get_text() for text in named.get_texts()] == ['a', 'b']
+
+
+def test_short_labels_share_a_row():
+  axes = lrax.plot.schedule(WARM, LINE, labels=['a', 'b'])
+  axes.figure.canvas.draw()
+  first, second = axes.get_legend().get_texts()
+  assert (first.get_text(), second.get_text()) == ('a', 'b')
+  first, second = first.get_window_extent(), second.get_window_extent()
+  assert first.y0 == second.y0 and first.x1 < second.x0
 
 
 def test_schedules_that_are_the_same_are_both_seen():

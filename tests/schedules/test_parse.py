@@ -179,6 +179,8 @@ HOSTILE = [
     'lrax.schedules.from_function(print)',
     'lrax.tune.find(1)',
     'lrax.state.report(1, 2)',
+    'constant(steps_for(1, 10, 1))',
+    'lrax.control.should_stop(constant(1))',
     'lrax.Schedule(1, 2, 3)',
     'schedule(constant)',
     "parse('constant(1)')",

@@ -16,11 +16,20 @@ from lrax.schedules._algebra._time import stretch
 from lrax.schedules._algebra._with_noise import with_noise
 from lrax.schedules._algebra._with_warmup import with_warmup
 
-# Names for `from_dict`: every constructor of this folder.
-COMBINATIONS = {
-    f.__name__: f
-    for f in (
-        by_progress, clip, cooldown, every, join, maximum, minimum, product, repeat,
-        shift, stretch, sum, then, with_noise, with_warmup,
-    )
-}
+__all__ = [
+    'by_progress',
+    'clip',
+    'cooldown',
+    'every',
+    'join',
+    'maximum',
+    'minimum',
+    'product',
+    'repeat',
+    'shift',
+    'stretch',
+    'sum',
+    'then',
+    'with_noise',
+    'with_warmup',
+]

@@ -75,7 +75,8 @@ class Combination(NamedTuple):
     memories: Any = memory if closed else ((),) * len(schedules)
     parts = [Part(s, m, signals) for s, m in zip(schedules, memories)]
     remaining = iter(parts)
-    ready = {k: _replaceparts_of(v, remaining) for k, v in arguments.items()}
+    numbers = _types.as_numbers(arguments)
+    ready = {k: _replace_parts(v, remaining) for k, v in numbers.items()}
     rate = self.formula(step, **ready)
     return rate, tuple(part.memory for part in parts) if closed else memory
 
@@ -87,12 +88,12 @@ def parts_of(arguments: Mapping[str, Any]) -> list[_types.Schedule]:
   return [x for x in jax.tree.leaves(values, is_leaf=is_schedule) if is_schedule(x)]
 
 
-def _replaceparts_of(value: Any, parts: Any) -> Any:
+def _replace_parts(value: Any, parts: Any) -> Any:
   """The argument with each schedule replaced by the next part."""
   if isinstance(value, _types.Schedule):
     return next(parts)
   if isinstance(value, tuple):
-    return tuple(_replaceparts_of(v, parts) for v in value)
+    return tuple(_replace_parts(v, parts) for v in value)
   return value
 
 

@@ -73,10 +73,9 @@ def with_warmup(
     >>> [float(policy(t)) for t in (0, 1, 4, 100)]
     [0.0, 0.25, 1.0, 1.0]
   """
-  peak = schedule(step * 0, False)
+  started = step >= steps
+  # The peak, the rate at the schedule's step 0, until it has started.
+  rate = schedule(_progress.since(step, steps), started)
   done, left = _progress.elapsed(step, steps), _progress.remaining(step, steps)
   done, left = _shapes.warmup(shape, shape_parameter, done, left)
-  warming = _progress.between(init_value, peak, done, left)
-  xp = _wide.namespace(step, steps)
-  started = step >= steps
-  return _wide.where(started, schedule(xp.maximum(step - steps, 0), started), warming)
+  return _wide.where(started, rate, _progress.between(init_value, rate, done, left))
