@@ -93,6 +93,7 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'init_value', lambda: 0.1),
     (r'peak_value', lambda: 0.3),
     (r'end_value', lambda: 0.01),
+    (r'max_value', lambda: 0.07),
     (r'(.*_)?value', lambda: 0.05),
     (r'steps|total', lambda: 12),
     (r'at', lambda: 5),
@@ -108,8 +109,8 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'reference_rate', lambda: None),  # for one decay_coupling only
     (r'model_size', lambda: 16.0),
     (r'values', lambda: [0.1, 0.3, 0.2]),
-    (r'k|ratio', lambda: 1.5),
-    (r'pct_start|cut_fraction', lambda: 0.5),
+    (r'k|ratio', lambda: 3.0),
+    (r'pct_start|cut_fraction', lambda: 0.4),
     (r'cycles|times', lambda: 3),
     (r'seed', lambda: 3),
     (r'limit', lambda: 0.5),

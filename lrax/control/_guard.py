@@ -162,7 +162,8 @@ def guard(
     (-0.25, 0.25)
   """
   if isinstance(inner, optax.MultiSteps):
-    inner = inner.gradient_transformation()
+    # Its own gradient_transformation() would not hand on `value=`.
+    inner = optax.GradientTransformationExtraArgs(inner.init, inner.update)
   if not isinstance(inner, optax.GradientTransformation):
     raise _checks.refuse(
         'guard', 'inner', 'an optax.GradientTransformation', inner,

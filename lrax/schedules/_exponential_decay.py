@@ -57,5 +57,5 @@ def exponential_decay(
     [1.0, 0.5, 0.25]
   """
   periods = step // decay_steps if staircase else _wide.ratio(step, decay_steps)
-  rate = _wide.power(decay_rate, periods) * init_value
+  rate = _wide.scaled_power(init_value, decay_rate, periods)
   return _wide.maximum(rate, end_value)

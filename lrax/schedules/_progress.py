@@ -41,7 +41,9 @@ def part_of(steps: Any, share: Any) -> Any:
 
   0.29 of 100 is 29, though the nearest float to 0.29 is below it.
   """
-  down, _ = _wide.floor(_wide.whole(steps) * _wide.exact(share) + 1e-6)
+  product = _wide.whole(steps) * _wide.exact(share)
+  known = _wide.is_known(steps, share)
+  down, _ = _wide.floor(product + (1e-6 if known else product * 2**-22))
   return down
 
 
@@ -64,18 +66,13 @@ def warming(step: Any, steps: Any, init_value: Any, peak_value: Any) -> Any:
 
 
 def complement(done: Any, left: Any, power: Any) -> Any:
-  """`1 - left ** power` for `done = 1 - left`, with its digits at either end.
-
-  A rate that rises from 0 is this times its end, so where `done` is small the
-  difference would cancel; there it is the first terms of the binomial series.
-  """
+  """`1 - left ** power` for `done = 1 - left`, with its digits at either end."""
   if isinstance(power, (int, float)) and power == 1:
     return done
-  is_early = _wide.high(done) * abs(_wide.high(power)) < 2**-10
-  small = _wide.high(done)
-  tail = (power - 1) / 2 * small * (1 - (power - 2) / 3 * small)
-  early = done * power * (1.0 - tail)
-  return _wide.where(is_early, early, 1.0 - _wide.power(left, power))
+  is_over = _wide.high(left) <= 0
+  rest = _wide.where(is_over, 0.0, done)
+  result = -_wide.expm1(_wide.log1p(-rest) * _wide.exact(power))
+  return _wide.where(is_over, 1.0, result)
 
 
 def _is_number(value: Any) -> bool:

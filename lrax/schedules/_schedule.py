@@ -17,6 +17,7 @@ import numpy as np
 
 from lrax import _checks
 from lrax import _types
+from lrax.schedules import _wide
 
 
 class OpenLoop(NamedTuple):
@@ -40,7 +41,8 @@ class OpenLoop(NamedTuple):
       signals: _types.Signals | None,
   ) -> tuple[Any, chex.ArrayTree]:
     del signals
-    return self.formula(step, **self.ready(arguments)), memory
+    with _wide.precision(arguments):
+      return self.formula(step, **self.ready(arguments)), memory
 
 
 def constructor(

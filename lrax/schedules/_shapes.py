@@ -71,8 +71,10 @@ def cooldown(
     return _wide.power(done, parameter), _progress.complement(left, done, parameter)
   if shape == 'exponential':
     r = _wide.exact(parameter)
-    fallen = _wide.power(r, done)
-    return (1.0 - fallen) / (1.0 - r), (fallen - r) / (1.0 - r)
+    # r ** q - r = r * (exp(left * log(1 / r)) - 1), which is 0 at the end.
+    speed = _wide.log(1.0 / r)
+    fallen = _wide.expm1(done * speed * -1.0) * -1.0
+    return fallen / (1.0 - r), _wide.expm1(left * speed) * r / (1.0 - r)
   raise AssertionError(shape)
 
 
@@ -99,11 +101,13 @@ def warmup(shape: str, parameter: Any, done: Any, left: Any) -> tuple[Any, Any]:
     return cooldown(shape, parameter, done, left)
   if shape == 'exponential':
     k = _wide.exact(parameter)
-    bottom, fallen = _wide.exp(-1.0 * k), _wide.exp(done * k * -1.0)
-    return (1.0 - fallen) / (1.0 - bottom), (fallen - bottom) / (1.0 - bottom)
+    whole = -1.0 * _wide.expm1(-1.0 * k)
+    covered = -1.0 * _wide.expm1(done * k * -1.0)
+    rest = _wide.expm1(left * k) * _wide.exp(-1.0 * k)
+    return covered / whole, rest / whole
   if shape == 'log':
     k = _wide.exact(parameter)
-    risen = _wide.log(done * k + 1.0) / _wide.log(k + 1.0)
+    risen = _wide.log1p(done * k) / _wide.log1p(k)
     return risen, 1.0 - risen
   if shape == 'constant':
     covered = _wide.where(_wide.high(left) > 0, 0.0, 1.0)

@@ -48,4 +48,4 @@ def step_decay(
     >>> [float(policy(t)) for t in (0, 9, 10, 20)]
     [1.0, 1.0, 0.5, 0.25]
   """
-  return _wide.power(decay_rate, step // decay_steps) * init_value
+  return _wide.scaled_power(init_value, decay_rate, step // decay_steps)

@@ -5,11 +5,14 @@ a formula computes with is therefore one of
 
 * plain numbers and NumPy float64 arrays, where the step and all hyperparameters
   are known: nothing is compiled then;
-* `Wide`, the sum of two float32 (about 46 bits), where they are traced;
-* JAX float64 arrays, where they are traced under x64.
+* `Wide`, the sum of two float32 (about 46 bits), where the step is traced;
+* plain JAX arrays, where a hyperparameter is traced too, or under x64.
 
-Operators work on all three, and so do the functions of this file; `rounded`
-ends a formula. The result is the nearest float32, up to a tie in a million.
+Operators work on all three, and so do the functions of this file. In the first
+two cases the rate is the nearest float32, up to a tie in a million; in the third
+it is a few roundings off. Below 1e-30 the second part of a wide number is a
+denormal, which XLA flushes to 0. (Wide numbers that are differentiated, or that are
+reduced, make XLA on CPU compute them again for every use: without end.)
 
 The arithmetic is Dekker's and Knuth's (Dekker, "A floating-point technique for
 extending the available precision", 1971), in a form that XLA and LLVM may not
@@ -20,7 +23,10 @@ constant c, so constants are put behind a barrier.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import contextvars
 import functools
 import math
 import operator
@@ -28,10 +34,25 @@ from typing import Any
 
 import jax
 from jax import lax
+from jax.core import Tracer
 import jax.numpy as jnp
 import numpy as np
 
 from lrax import _types
+
+
+_precise = contextvars.ContextVar('precise', default=False)
+
+
+@contextlib.contextmanager
+def precision(arguments: Mapping[str, Any]) -> Iterator[None]:
+  """While a formula runs: traced numbers are wide if no argument is traced."""
+  traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(arguments))
+  token = _precise.set(not traced)
+  try:
+    yield
+  finally:
+    _precise.reset(token)
 
 
 class Wide:
@@ -48,7 +69,9 @@ class Wide:
   def parts(self) -> _Parts:
     return self.hi, self.lo
 
-  def __add__(self, other: Any) -> Wide:
+  def __add__(self, other: Any) -> Any:
+    if isinstance(other, jax.Array):
+      return self.rounded() + other
     if _is_number(other) and other == 0:
       return self
     return Wide(*_add(self.parts, _widen(other).parts))
@@ -58,13 +81,15 @@ class Wide:
   def __neg__(self) -> Wide:
     return Wide(-self.hi, None if self.lo is None else -self.lo)
 
-  def __sub__(self, other: Any) -> Wide:
+  def __sub__(self, other: Any) -> Any:
     return self + -other
 
-  def __rsub__(self, other: Any) -> Wide:
+  def __rsub__(self, other: Any) -> Any:
     return -self + other
 
-  def __mul__(self, other: Any) -> Wide:
+  def __mul__(self, other: Any) -> Any:
+    if isinstance(other, jax.Array):
+      return self.rounded() * other
     if _is_number(other) and _is_power_of_two(other):
       factor = np.float32(other)
       return Wide(self.hi * factor, None if self.lo is None else self.lo * factor)
@@ -74,10 +99,14 @@ class Wide:
 
   __rmul__ = __mul__
 
-  def __truediv__(self, other: Any) -> Wide:
+  def __truediv__(self, other: Any) -> Any:
+    if isinstance(other, jax.Array):
+      return self.rounded() / other
     return Wide(*_divide(self.parts, _widen(other).parts))
 
-  def __rtruediv__(self, other: Any) -> Wide:
+  def __rtruediv__(self, other: Any) -> Any:
+    if isinstance(other, jax.Array):
+      return other / self.rounded()
     return _widen(other) / self
 
   def rounded(self) -> jax.Array:
@@ -109,11 +138,11 @@ def high(value: Any) -> Any:
 
 
 def whole(value: Any) -> Any:
-  """A whole number, exactly."""
+  """A whole number."""
   if is_known(value):
     return np.asarray(value, np.float64)
   if not _in_two_parts():
-    return jnp.asarray(value, jnp.float64)
+    return jnp.asarray(value, _types.rate_dtype())
   value = jnp.asarray(value, jnp.int32)
   low = value & 0xFFF
   return Wide(*_quick_sum(_floats(value - low), _floats(low)))
@@ -121,11 +150,10 @@ def whole(value: Any) -> Any:
 
 def exact(value: Any) -> Any:
   """A hyperparameter, traced or not, as a number that functions here take."""
-  if not isinstance(value, jax.Array):
-    return value
-  if jnp.issubdtype(value.dtype, jnp.integer):
-    return whole(value)
-  return Wide(_floats(value)) if _in_two_parts() else value
+  whole_number = isinstance(value, jax.Array) and jnp.issubdtype(
+      value.dtype, jnp.integer
+  )
+  return whole(value) if whole_number else value
 
 
 def ratio(numerator: Any, denominator: Any) -> Any:
@@ -139,8 +167,9 @@ def where(condition: Any, true: Any, false: Any) -> Any:
   """`true` where the condition holds, else `false`."""
   if is_known(condition, true, false):
     return np.where(condition, true, false)
-  if not _in_two_parts():
-    return jnp.where(condition, true, false)
+  arrays = isinstance(true, jax.Array) or isinstance(false, jax.Array)
+  if arrays or not _in_two_parts():
+    return jnp.where(condition, rounded(true), rounded(false))
   true, false = _widen(true), _widen(false)
   hi = jnp.where(condition, true.hi, false.hi)
   if true.lo is None and false.lo is None:
@@ -162,7 +191,7 @@ def maximum(left: Any, right: Any) -> Any:
 
 def _less(left: Any, right: Any) -> Any:
   if isinstance(left, Wide) or isinstance(right, Wide):
-    return (left - right).rounded() < 0
+    return rounded(left - right) < 0
   return left < right
 
 
@@ -212,6 +241,36 @@ def log(value: Any) -> Any:
   return Wide(*_log2(value.parts)) * _LN2
 
 
+def log1p(value: Any) -> Any:
+  """log(1 + value) for a number > -1, with its digits where it is small."""
+  if not isinstance(value, Wide):
+    return namespace(value).log1p(value)
+  is_small = jnp.abs(value.hi) < 2**-9
+  small = where(is_small, value, 0.0)
+  tail = small.hi * _polynomial([-1 / 4, 1 / 5, -1 / 6], small.hi)
+  series = small * (_semi_constant(1 / 3, tail) * small - 0.5)
+  large = where(is_small, 1.0, value + 1.0)
+  return where(is_small, small * series + small, log(large))
+
+
+def expm1(value: Any) -> Any:
+  """e to the power of the value, minus 1, with its digits where it is small."""
+  if not isinstance(value, Wide):
+    return namespace(value).expm1(value)
+  power = value * (1 / _LN2)
+  is_small = jnp.abs(power.hi) < 0.5
+  small = Wide(*_small_exp2m1(where(is_small, power, 0.0).parts))
+  return where(is_small, small, _exp2(power) - 1.0)
+
+
+def scaled_power(factor: Any, base: Any, exponent: Any) -> Any:
+  """`factor * base ** exponent`, where the power alone may overflow."""
+  wide = not is_known(exponent) and _in_two_parts()
+  if wide and _is_number(factor) and _is_number(base) and factor > 0 < base:
+    return _exp2(exact(exponent) * math.log2(base) + math.log2(factor))
+  return power(base, exponent) * factor
+
+
 def power(base: Any, exponent: Any) -> Any:
   """`base ** exponent` for a base >= 0; 1 where the exponent is 0.
 
@@ -223,14 +282,16 @@ def power(base: Any, exponent: Any) -> Any:
   if _is_number(exponent) and exponent in (1, 2, 3, 4):
     return functools.reduce(operator.mul, [base] * int(exponent))
   if _is_number(base) and base > 0:
-    return _exp2(exponent * math.log2(base))
+    logarithm = math.log2(base)
+    if isinstance(exponent, Wide) or abs(logarithm) < 0.1:
+      return _exp2(exponent * logarithm)
+    return jnp.power(base, exponent)
   is_positive = high(base) > 0
   safe = where(is_positive, base, 1.0)
-  if isinstance(safe, Wide):
-    logarithm = Wide(*_log2(safe.parts))
+  if isinstance(safe, Wide) and not isinstance(exponent, jax.Array):
+    result = _exp2(Wide(*_log2(safe.parts)) * exponent)
   else:
-    logarithm = jnp.log2(safe)
-  result = _exp2(exponent * logarithm)
+    result = jnp.power(rounded(safe), rounded(exponent))
   return where(is_positive, result, where(high(exponent) == 0, 1.0, 0.0))
 
 
@@ -273,8 +334,8 @@ def _is_power_of_two(value: Any) -> bool:
 
 
 def _in_two_parts() -> bool:
-  """Whether traced numbers are `Wide`: not under x64."""
-  return _types.rate_dtype() == jnp.float32
+  """Whether traced numbers are `Wide`."""
+  return _precise.get() and _types.rate_dtype() == jnp.float32
 
 
 def _floats(value: jax.Array) -> jax.Array:
@@ -360,43 +421,16 @@ def _power_of_two(k: jax.Array) -> jax.Array:
   return lax.bitcast_convert_type((k + 127) << 23, jnp.float32)
 
 
-# The operations on the two parts. They are compiled as one where nothing is
-# traced, and their derivatives are those of the numbers that they stand for:
-# without this, differentiating the error terms takes XLA seconds.
+# The operations on the two parts.
 
 _Parts = tuple[jax.Array, jax.Array | None]
 
 
-def _operation(derivative: Callable[..., Any]) -> Callable[..., Any]:
-  """Gives an operation on parts its derivative.
-
-  Args:
-    derivative: `(result, *numbers, *tangents)`, in plain float32.
-  """
-
-  def decorate(function: Callable[..., _Parts]) -> Callable[..., _Parts]:
-    operation = jax.custom_jvp(jax.jit(function, inline=True))
-
-    @operation.defjvp
-    def jvp(numbers, tangents):
-      hi, lo = operation(*numbers)
-      changes = [_sum(*change) for change in tangents]
-      change = derivative(hi, *(n[0] for n in numbers), *changes)
-      change = jnp.broadcast_to(change, jnp.shape(hi))
-      return (hi, lo), (change, None if lo is None else jnp.zeros_like(lo))
-
-    return operation
-
-  return decorate
-
-
-@_operation(lambda result, a, b, da, db: da + db)
 def _add(a: _Parts, b: _Parts) -> _Parts:
   hi, error = _two_sum(a[0], b[0])
   return _quick_sum(hi, _sum(error, a[1], b[1]))
 
 
-@_operation(lambda result, a, b, da, db: a * db + b * da)
 def _multiply(a: _Parts, b: _Parts) -> _Parts:
   hi, lo = _two_product(a[0], b[0])
   for one, other in ((a[0], b[1]), (b[0], a[1])):
@@ -404,13 +438,11 @@ def _multiply(a: _Parts, b: _Parts) -> _Parts:
   return hi, lo
 
 
-@_operation(lambda result, a, da: 2 * a * da)
 def _square(a: _Parts) -> _Parts:
   hi, lo = _two_product(a[0], a[0])
   return hi, lo if a[1] is None else lo + 2 * a[0] * a[1]
 
 
-@_operation(lambda result, a, b, da, db: (da - result * db) / b)
 def _divide(a: _Parts, b: _Parts) -> _Parts:
   quotient = a[0] / b[0]
   hi, lo = _multiply((quotient, None), b)
@@ -418,7 +450,6 @@ def _divide(a: _Parts, b: _Parts) -> _Parts:
   return _quick_sum(quotient, rest / b[0])
 
 
-@_operation(lambda result, a, da: da / (2 * result))
 def _sqrt(a: _Parts) -> _Parts:
   root = jnp.sqrt(a[0])
   hi, lo = _square((root, None))
@@ -430,16 +461,22 @@ _LN2 = math.log(2)
 _EXP2 = [_LN2**n / math.factorial(n) for n in range(8)]
 
 
-@_operation(lambda result, a, da: np.float32(_LN2) * result * da)
-def _small_exp2(a: _Parts) -> _Parts:
-  # a = k + 4 x with a whole k; 2**(4 x) = (1 + s)**4 with s = 2**x - 1.
-  whole_part = jnp.round(a[0])
-  x = Wide(a[0] - whole_part, a[1]) * 0.25
+def _small_exp2m1(a: _Parts) -> _Parts:
+  """2**a - 1 for |a| <= 0.5."""
+  # 2**a = (1 + s)**4 with s = 2**x - 1 and x = a / 4.
+  x = Wide(*a) * 0.25
   cubic = _semi_constant(_EXP2[3], _polynomial(_EXP2[4:], x.hi) * x.hi)
   square = _near_constant(_EXP2[2], x * cubic)
   grown = x * _near_constant(_EXP2[1], x * square)
   for _ in range(2):
     grown = grown * 2 + grown * grown
+  return grown.parts
+
+
+def _small_exp2(a: _Parts) -> _Parts:
+  """2**a for |a| < 152."""
+  whole_part = jnp.round(a[0])
+  grown = Wide(*_small_exp2m1((a[0] - whole_part, a[1])))
   k = whole_part.astype(jnp.int32)
   half = k >> 1
   result = _near_constant(1.0, grown)
@@ -447,7 +484,6 @@ def _small_exp2(a: _Parts) -> _Parts:
   return scale(result.hi), scale(result.lo)
 
 
-@_operation(lambda result, a, da: np.float32(1 / _LN2) * da / a)
 def _log2(a: _Parts) -> _Parts:
   # a = 2**k * m with m in [sqrt(1/2), sqrt(2)): k + (2 / ln 2) atanh(s).
   bits = lax.bitcast_convert_type(a[0], jnp.int32)
@@ -470,7 +506,6 @@ _COSINE = [
 ]
 
 
-@_operation(lambda result, x, dx: np.float32(math.pi / 2) * jnp.sin(math.pi * x) * dx)
 def _near_cosine(x: _Parts) -> _Parts:
   u = Wide(*_square(x))
   series = _semi_constant(_COSINE[3], _polynomial(_COSINE[4:], u.hi) * u.hi)

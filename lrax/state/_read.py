@@ -11,6 +11,7 @@ from jax import tree_util
 import jax.numpy as jnp
 
 from lrax import _types
+from lrax.control import GuardState
 from lrax.state import _find
 
 
@@ -62,6 +63,9 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     Where there are several groups each name ends with `/group`. Other numbers that
     are schedules come by their argument, as `b1`, with the values of the latest
     update; those of one name in one group have their place in the state instead.
+    Of a `lrax.guard`, the outermost one, what it has counted: `guard_skipped`,
+    `guard_non_finite`, `guard_outliers`, `guard_back_offs`, `guard_roll_backs`, and
+    `guard_scale`, by which it has the rate multiplied.
 
   Raises:
     ValueError: no lrax learning rate is in `state`; it says what was looked at.
@@ -91,7 +95,18 @@ def metrics(state: Any) -> dict[str, jax.Array]:
             jnp.isnan(override), 0, 1
         ),
     }
-  return result | _scheduled(state, found)
+  return result | _scheduled(state, found) | _guard(state)
+
+
+def _guard(state: Any) -> dict[str, Any]:
+  """The counts of the outermost `GuardState`, if there is one."""
+  is_guard = lambda node: isinstance(node, GuardState)
+  nodes = jax.tree.leaves(state, is_leaf=is_guard)
+  guard = next((node for node in nodes if is_guard(node)), None)
+  if guard is None:
+    return {}
+  counts = 'skipped', 'non_finite', 'outliers', 'back_offs', 'roll_backs', 'scale'
+  return {f'guard_{name}': _find.array(getattr(guard, name)) for name in counts}
 
 
 def _scheduled(state: Any, rates: dict[Hashable, _find.Found]) -> dict[str, Any]:

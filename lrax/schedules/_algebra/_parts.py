@@ -22,6 +22,7 @@ from lrax import _checks
 from lrax import _types
 from lrax.schedules import _from_function
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 
 
 class Part:
@@ -77,7 +78,8 @@ class Combination(NamedTuple):
     remaining = iter(parts)
     numbers = _types.as_numbers(arguments)
     ready = {k: _replace_parts(v, remaining) for k, v in numbers.items()}
-    rate = self.formula(step, **ready)
+    with _wide.precision(arguments):
+      rate = self.formula(step, **ready)
     return rate, tuple(part.memory for part in parts) if closed else memory
 
 

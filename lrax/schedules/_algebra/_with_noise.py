@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrax import _checks
+from lrax import _types
 from lrax._types import Numeric
 from lrax.schedules import _wide
 from lrax.schedules._algebra import _parts
@@ -84,7 +85,11 @@ def with_noise(
 
 def _draw(step: Any, seed: Any, limit: Any, std: Any, distribution: str) -> Any:
   key = jax.random.fold_in(jax.random.key(seed), step)
+  # In float32 under x64 too, which would draw other bits.
+  share = jax.random.uniform(key, (), jnp.float32).astype(_types.rate_dtype())
   if distribution == 'uniform':
-    return jax.random.uniform(key, minval=-limit, maxval=limit)
-  bound = limit / std
-  return std * jax.random.truncated_normal(key, -bound, bound)
+    return limit * (2 * share - 1)
+  # The share of the normal distribution that lies within the limit.
+  inside = jax.scipy.special.erf(limit / (std * 2**0.5))
+  noise = std * 2**0.5 * jax.scipy.special.erfinv(inside * (2 * share - 1))
+  return jnp.clip(noise, -limit, limit)
