@@ -103,5 +103,5 @@ def infinite(
   local = _progress.since(step, anneal_at)
   done = _progress.elapsed(local, anneal_steps)
   left = _progress.remaining(local, anneal_steps)
-  annealing = _wide.power(constant_value, left) * _wide.power(end_value, done)
+  annealing = _progress.geometric(constant_value, end_value, done, left)
   return _wide.where(step < anneal_at, rate, annealing)

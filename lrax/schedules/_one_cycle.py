@@ -92,17 +92,23 @@ def one_cycle(
   final = final / _wide.exact(final_div_factor)
   down = up + up if three_phase else steps
 
-  def phase(first, last, begin, end):
+  def share(begin, end):
     local = _progress.since(step, begin)
-    done = _progress.elapsed(local, end - begin)
-    left = _progress.remaining(local, end - begin)
-    if shape == 'cosine':
-      done, left = _wide.half_cosine(done, left)
-    return left * first + done * last
+    return (
+        _progress.elapsed(local, end - begin), _progress.remaining(local, end - begin)
+    )
 
-  rate = phase(start, peak, 0, up)
-  falling = phase(peak, start if three_phase else final, up, down)
-  rate = _wide.where(step >= up, falling, rate)
+  # Which phase, where in it, and from which rate to which one it goes.
+  (done, left), first, last = share(0, up), start, peak
+  phases = [(up, down, peak, start if three_phase else final)]
   if three_phase:
-    rate = _wide.where(step >= down, phase(start, final, down, steps), rate)
-  return rate
+    phases.append((down, steps, start, final))
+  for begin, end, high, low in phases:
+    started, (own_done, own_left) = step >= begin, share(begin, end)
+    done = _wide.where(started, own_done, done)
+    left = _wide.where(started, own_left, left)
+    first = _wide.where(started, high, first)
+    last = _wide.where(started, low, last)
+  if shape == 'cosine':
+    done, left = _wide.half_cosine(done, left)
+  return left * first + done * last

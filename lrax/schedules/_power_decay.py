@@ -96,7 +96,7 @@ def power_decay(
 
   def before_the_end(step):
     later = _wide.namespace(step, knee).maximum(step, knee)
-    falling = _wide.power(_wide.ratio(knee, later), exponent)
+    falling = _wide.power(_wide.ratio(later, knee), _wide.exact(exponent) * -1.0)
     return _wide.where(
         step < warmup_steps, _progress.elapsed(step, warmup_steps), falling
     ) * peak_value

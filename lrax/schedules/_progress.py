@@ -65,10 +65,22 @@ def warming(step: Any, steps: Any, init_value: Any, peak_value: Any) -> Any:
   return between(init_value, peak_value, done, left)
 
 
+def geometric(init_value: Any, end_value: Any, done: Any, left: Any) -> Any:
+  """`init_value ** left * end_value ** done`: equal steps in the logarithm."""
+  known = _is_number(init_value) and _is_number(end_value)
+  if known and init_value > 0 and end_value > 0:
+    return _wide.scaled_power(init_value, end_value / init_value, done)
+  return _wide.power(init_value, left) * _wide.power(end_value, done)
+
+
 def complement(done: Any, left: Any, power: Any) -> Any:
   """`1 - left ** power` for `done = 1 - left`, with its digits at either end."""
-  if isinstance(power, (int, float)) and power == 1:
-    return done
+  if isinstance(power, (int, float)) and power in (1, 2, 3, 4):
+    # (1 - left) * (1 + left + left**2 + …)
+    series: Any = 1.0
+    for _ in range(int(power) - 1):
+      series = left * series + 1.0
+    return done * series
   is_over = _wide.high(left) <= 0
   rest = _wide.where(is_over, 0.0, done)
   result = -_wide.expm1(_wide.log1p(-rest) * _wide.exact(power))

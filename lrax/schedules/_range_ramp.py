@@ -8,7 +8,6 @@ from lrax import _checks
 from lrax._types import Numeric
 from lrax.schedules import _progress
 from lrax.schedules import _schedule
-from lrax.schedules import _wide
 
 
 def _positive_start(owner: str, *, shape: str, init_value: Any, end_value: Any, **_):
@@ -65,4 +64,4 @@ def range_ramp(
   left, done = _progress.remaining(step, steps), _progress.elapsed(step, steps)
   if shape == 'linear':
     return _progress.between(init_value, end_value, done, left)
-  return _wide.power(init_value, left) * _wide.power(end_value, done)
+  return _progress.geometric(init_value, end_value, done, left)

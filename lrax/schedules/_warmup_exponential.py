@@ -62,6 +62,6 @@ def warmup_exponential(
   local = _progress.since(step, warmup_steps)
   length = steps - warmup_steps
   left, done = _progress.remaining(local, length), _progress.elapsed(local, length)
-  falling = _wide.power(peak_value, left) * _wide.power(end_value, done)
+  falling = _progress.geometric(peak_value, end_value, done, left)
   warming = _progress.warming(step, warmup_steps, init_value, peak_value)
   return _wide.where(step < warmup_steps, warming, falling)

@@ -40,7 +40,6 @@ import numpy as np
 
 from lrax import _types
 
-
 _precise = contextvars.ContextVar('precise', default=False)
 
 
