@@ -203,11 +203,11 @@ def floor(value: Any) -> tuple[Any, Any]:
     return down.astype(kind), xp.minimum(value - down, 1.0)
   inside = value.hi < 2.0**31
   hi = jnp.where(inside, value.hi, 0)
-  coarse = lax.stop_gradient(jnp.floor(hi))
+  coarse = jnp.floor(hi)
   rest = Wide(hi - coarse, value.lo) + 0.0 if value.lo is None else Wide(
       *_two_sum(hi - coarse, value.lo)
   )
-  fine = lax.stop_gradient(jnp.floor(rest.rounded()))
+  fine = jnp.floor(rest.rounded())
   down = jnp.where(
       inside, coarse.astype(jnp.int32) + fine.astype(jnp.int32), _types.MAX_STEP
   )
@@ -389,10 +389,15 @@ def _semi_constant(constant: float, small: jax.Array) -> Wide:
   return Wide(*_quick_sum(known.hi, _sum(small, known.lo)))
 
 
+def _cut(value: Any, mask: int) -> Any:
+  """float32 numbers with bits left out, which no contraction goes through."""
+  bits = lax.bitcast_convert_type(value, jnp.int32) & mask
+  return lax.bitcast_convert_type(bits, jnp.float32)
+
+
 def _top(value: Any) -> Any:
-  """The upper 12 bits of float32 numbers; a constant to derivatives."""
-  bits = lax.bitcast_convert_type(value, jnp.int32) & -4096
-  return lax.stop_gradient(lax.bitcast_convert_type(bits, jnp.float32))
+  """The upper 12 bits of float32 numbers."""
+  return _cut(value, -4096)
 
 
 def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
@@ -442,17 +447,37 @@ def _square(a: _Parts) -> _Parts:
   return hi, lo if a[1] is None else lo + 2 * a[0] * a[1]
 
 
+# XLA on CPU takes a division or a root for expensive: it starts a new kernel there,
+# and computes all that leads to it again in each. So they are found by Newton's
+# steps from a guess that halves the exponent's bits, or turns their sign.
+
+
 def _divide(a: _Parts, b: _Parts) -> _Parts:
-  quotient = a[0] / b[0]
+  inverse = _inverse(b[0])
+  quotient = _cut(a[0] * inverse, -2)
   hi, lo = _multiply((quotient, None), b)
   rest = _sum((a[0] - hi) - lo, a[1])
-  return _quick_sum(quotient, rest / b[0])
+  return _quick_sum(quotient, rest * inverse)
+
+
+def _inverse(x: jax.Array) -> jax.Array:
+  """1 / x to within a few roundings, for normal x whose inverse is normal."""
+  size = jnp.abs(x)
+  bits = lax.bitcast_convert_type(size, jnp.int32)
+  guess = lax.bitcast_convert_type(0x7EF311C7 - bits, jnp.float32)
+  for _ in range(4):
+    guess = guess * (2 - size * guess)
+  return jnp.where(x < 0, -guess, guess)
 
 
 def _sqrt(a: _Parts) -> _Parts:
-  root = jnp.sqrt(a[0])
+  bits = lax.bitcast_convert_type(a[0], jnp.int32)
+  guess = lax.bitcast_convert_type(0x5F3759DF - (bits >> 1), jnp.float32)
+  for _ in range(4):
+    guess = guess * (1.5 - 0.5 * a[0] * guess * guess)
+  root = _cut(a[0] * guess, -2)
   hi, lo = _square((root, None))
-  return _quick_sum(root, _sum((a[0] - hi) - lo, a[1]) / (2 * root))
+  return _quick_sum(root, _sum((a[0] - hi) - lo, a[1]) * (0.5 * guess))
 
 
 _LN2 = math.log(2)

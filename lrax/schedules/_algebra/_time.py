@@ -161,7 +161,12 @@ def stretch(step: Any, schedule: Any, factor: Numeric):
     >>> [float(policy(t)) for t in (0, 1, 2, 4)]
     [1.0, 0.75, 0.5, 0.0]
   """
-  before, share = _wide.floor(_wide.whole(step) / _wide.exact(factor))
+  if isinstance(factor, float) and factor.is_integer():
+    times = int(min(factor, _types.MAX_STEP))
+    before = step // times
+    share = _wide.ratio(step - before * times, times)
+  else:
+    before, share = _wide.floor(_wide.whole(step) / _wide.exact(factor))
   xp = _wide.namespace(before)
   after = xp.minimum(before, _types.MAX_STEP - 1) + 1
   rate = schedule(before)
