@@ -163,7 +163,8 @@ def guard(
   """
   if isinstance(inner, optax.MultiSteps):
     # Its own gradient_transformation() would not hand on `value=`.
-    inner = optax.GradientTransformationExtraArgs(inner.init, inner.update)
+    accumulate: Any = inner.update
+    inner = optax.GradientTransformationExtraArgs(inner.init, accumulate)
   if not isinstance(inner, optax.GradientTransformation):
     raise _checks.refuse(
         'guard', 'inner', 'an optax.GradientTransformation', inner,

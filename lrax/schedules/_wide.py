@@ -58,6 +58,8 @@ class Wide:
   """`hi + lo`, two float32 arrays; `lo` is None where it is known to be 0."""
 
   __slots__ = ('hi', 'lo')
+  hi: Any
+  lo: Any
   __array_ufunc__ = None  # NumPy numbers leave the operators to this class
 
   def __init__(self, hi: jax.Array, lo: jax.Array | None = None):
@@ -455,8 +457,8 @@ def _square(a: _Parts) -> _Parts:
 def _divide(a: _Parts, b: _Parts) -> _Parts:
   inverse = _inverse(b[0])
   quotient = _cut(a[0] * inverse, -2)
-  hi, lo = _multiply((quotient, None), b)
-  rest = _sum((a[0] - hi) - lo, a[1])
+  product = Wide(*_multiply((quotient, None), b))
+  rest = _sum((a[0] - product.hi) - product.lo, a[1])
   return _quick_sum(quotient, rest * inverse)
 
 
@@ -476,8 +478,9 @@ def _sqrt(a: _Parts) -> _Parts:
   for _ in range(4):
     guess = guess * (1.5 - 0.5 * a[0] * guess * guess)
   root = _cut(a[0] * guess, -2)
-  hi, lo = _square((root, None))
-  return _quick_sum(root, _sum((a[0] - hi) - lo, a[1]) * (0.5 * guess))
+  square = Wide(*_square((root, None)))
+  rest = _sum((a[0] - square.hi) - square.lo, a[1])
+  return _quick_sum(root, rest * (0.5 * guess))
 
 
 _LN2 = math.log(2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+from jax.core import Tracer
 import jax.numpy as jnp
 import numpy as np
 
@@ -78,7 +79,7 @@ def with_noise(
   for _ in range(np.ndim(step)):
     draw = jax.vmap(draw)
   noise = draw(jnp.asarray(step, jnp.int32))
-  if _wide.is_known(rate) and not isinstance(noise, jax.core.Tracer):
+  if _wide.is_known(rate) and not isinstance(noise, Tracer):
     noise = np.asarray(noise, np.float64)
   return rate * (_wide.exact(noise) + 1.0)
 
