@@ -64,9 +64,9 @@ def tanh_decay(
   """
   done = _progress.elapsed(step, steps)
   z = done * _wide.exact(upper) + (1.0 - done) * _wide.exact(lower)
-  # Beyond 44 the tangent is 1 to all digits, and its powers overflow.
+  # Beyond 43 the tangent is 1 to all digits, and its powers overflow.
   if not _within(lower, upper):
-    z = _wide.maximum(_wide.minimum(z, 44.0), -44.0)
+    z = _wide.maximum(_wide.minimum(z, 43.0), -43.0)
   fallen, kept = _wide.exp(z * 2.0), _wide.exp(z * -2.0)
   left = _wide.where(step < steps, 1.0 / (fallen + 1.0), 0.0)
   done = _wide.where(step < steps, 1.0 / (kept + 1.0), 1.0)
@@ -74,4 +74,4 @@ def tanh_decay(
 
 
 def _within(*bounds: Any) -> bool:
-  return all(isinstance(z, float) and abs(z) <= 44 for z in bounds)
+  return all(isinstance(z, float) and abs(z) <= 43 for z in bounds)
