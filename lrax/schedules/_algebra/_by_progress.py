@@ -38,7 +38,7 @@ class _ByProgress(NamedTuple):
   ) -> tuple[Any, chex.ArrayTree]:
     del step
     assert signals is not None  # an open-loop call is refused before this
-    progress = signals.require('progress', 'by_progress')
+    progress = _share('by_progress', 'progress', signals)
     last, inner = memory
     # A NaN or a value out of range cannot move the clock off its ends.
     share = jnp.clip(jnp.asarray(progress, _types.rate_dtype()), 0.0, 1.0)
@@ -49,6 +49,20 @@ class _ByProgress(NamedTuple):
         schedule.rule, schedule.arguments, now, inner, signals
     )
     return rate, (now, inner)
+
+def _share(owner: str, name: str, signals: _types.Signals) -> Any:
+  """The keyword argument of the update, a real scalar."""
+  value = signals.require(name, owner)
+  kind = value.dtype if hasattr(value, 'dtype') else np.asarray(value).dtype
+  if np.ndim(value) or not (
+      jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)
+  ):
+    raise _checks.refuse(
+        owner, name, 'a real scalar', f'{kind} of shape {np.shape(value)}',
+        'it is the share of the work that is done', TypeError,
+    )
+  return value
+
 
 def _nearest(share: Any, total: Any) -> Any:
   """round(share * total) for a share in [0, 1], within a float32's 24 bits."""
