@@ -186,7 +186,7 @@ positive_steps = number(
 
 def at_most(owner: str, name: str, value: Any, limit_name: str, limit: Any) -> None:
   """Refuses a length that is longer than the whole, where both are known."""
-  known = not (isinstance(value, Tracer) or isinstance(limit, Tracer))
+  known = isinstance(value, int) and isinstance(limit, int)
   if known and value > limit:
     raise refuse(
         owner, name, f'at most `{limit_name}` = {limit}', value,

@@ -97,7 +97,8 @@ def constructor(
         for name, value in bound.arguments.items()
     }
     if together is not None:
-      together(function.__name__, **arguments)
+      # A JAX scalar that is not traced has a value to check, as a number has.
+      together(function.__name__, **_types.as_numbers(arguments))
     return _types.Schedule(construct, rule, arguments)
 
   construct.__signature__ = public  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ def _whole_cycles(owner: str, *, cycle_steps: Any, cycle_growth: Any, **_):
   traced = isinstance(cycle_steps, jax.Array)
   if traced and isinstance(cycle_growth, float) and cycle_growth % 1:
     raise _checks.refuse(
-        owner, 'cycle_growth', 'whole where `cycle_steps` is an array',
+        owner, 'cycle_growth', 'whole where `cycle_steps` is traced',
         cycle_growth, 'give `cycle_steps` as a Python number',
     )
 
@@ -74,7 +74,7 @@ def warm_restarts(
     cycle_growth: each cycle's length over the last one's, a number >= 1; a
       traced one must be an integer. For a number that is not whole the ends of
       the cycles are rounded, not their lengths, so that errors do not add up.
-      With an array for `cycle_steps` it must be whole.
+      Where `cycle_steps` is traced it must be whole.
     peak_decay: each peak over the last one, a finite number > 0.
     end_value: the rate that each cycle falls to, a finite number >= 0.
     cycles: how many, a whole number >= 1; after them the rate is `end_value`.
@@ -89,7 +89,7 @@ def warm_restarts(
     TypeError: an argument is no real scalar, or a traced `cycle_growth` is no
       integer.
     ValueError: an argument is out of range, or `cycle_growth` is not whole and
-      `cycle_steps` is an array.
+      `cycle_steps` is traced: when it is called, or when the schedule is.
 
   Source:
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm
@@ -103,6 +103,8 @@ def warm_restarts(
     >>> [round(float(policy(t)), 6) for t in (0, 5, 10, 20, 30)]
     [1.0, 0.5, 1.0, 0.5, 1.0]
   """
+  # A schedule that goes through `jax.jit` as an argument is not constructed there.
+  _whole_cycles('warm_restarts', cycle_steps=cycle_steps, cycle_growth=cycle_growth)
   cycle = _cycles.find(step, cycle_steps, cycle_growth)
   left, done = _wide.half_cosine(cycle.remaining, cycle.elapsed)
   if cycles is not None:

@@ -206,9 +206,7 @@ def floor(value: Any) -> tuple[Any, Any]:
   inside = value.hi < 2.0**31
   hi = jnp.where(inside, value.hi, 0)
   coarse = jnp.floor(hi)
-  rest = Wide(hi - coarse, value.lo) + 0.0 if value.lo is None else Wide(
-      *_two_sum(hi - coarse, value.lo)
-  )
+  rest = Wide(*_add((hi - coarse, None), (jnp.zeros_like(hi), value.lo)))
   fine = jnp.floor(rest.rounded())
   down = jnp.where(
       inside, coarse.astype(jnp.int32) + fine.astype(jnp.int32), _types.MAX_STEP
@@ -344,11 +342,9 @@ def _floats(value: jax.Array) -> jax.Array:
 
 
 def _widen(value: Any) -> Wide:
-  """Any number, array or Wide as a Wide."""
+  """A number, a NumPy array or a Wide as a Wide."""
   if isinstance(value, Wide):
     return value
-  if isinstance(value, jax.Array):
-    return Wide(_floats(value))
   exact = np.asarray(value, np.float64)
   hi = exact.astype(np.float32)
   finite = np.isfinite(hi)

@@ -393,3 +393,38 @@ def test_expressions_are_equal_where_they_are_the_same():
   assert A * B == A * B and hash(A * B) == hash(A * B)
   assert A * B != B * A and A * B != A + B
   assert A * (B * C) != (A * B) * C
+
+
+def test_stretches_within_each_other_are_few():
+  """Each one reads its part twice: a text of twenty would never be evaluated."""
+  policy = lrax.linear(1.0, 0.0, steps=10)
+  for _ in range(6):
+    policy = policy.stretch(2.0)
+  assert policy(320) == 0.5
+  for deeper in (policy, policy.with_warmup(3), policy * policy):
+    with pytest.raises(ValueError, match='stretch: `schedule` must be with fewer'):
+      deeper.stretch(2.0)
+  with pytest.raises(ValueError, match='multiply their factors into one'):
+    lrax.schedules.parse('constant(1)' + '.stretch(1.5)' * 22)
+
+
+@pytest.mark.parametrize(
+    'build',
+    [
+        lambda n: lrax.constant(1.0).clip(n(2.0), 1.0),
+        lambda n: lrax.flat_cosine(1.0, n(10), n(20)),
+        lambda n: lrax.cyclical(0.0, 1.0, n(0)),
+        lambda n: lrax.inverse_sqrt(1.0, n(0)),
+        lambda n: lrax.infinite(1.0, 0.5, 4, 4, 4, 0.1, anneal_at=n(3)),
+    ],
+)
+@pytest.mark.parametrize('number', [lambda x: x, jnp.asarray], ids=['number', 'array'])
+def test_arguments_that_do_not_go_together_are_refused_as_arrays_too(build, number):
+  with pytest.raises(ValueError, match='must be'):
+    build(number)
+
+
+def test_a_large_array_of_steps_is_compiled_and_gives_the_same_rates():
+  policy = lrax.warm_restarts(0.1, 1000, 2).with_warmup(10)
+  steps = np.arange(2**17 + 8)
+  np.testing.assert_array_equal(policy(steps)[:999], policy(steps[:999]))

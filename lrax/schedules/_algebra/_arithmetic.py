@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from jax.core import Tracer
-
 from lrax import _checks
 from lrax import _types
 from lrax._types import Numeric
@@ -149,8 +147,8 @@ def maximum(step: Any, left: Any, right: Any):
 
 
 def _bounds_in_order(owner: str, *, min_value: Any, max_value: Any, **_) -> None:
-  traced = isinstance(min_value, Tracer) or isinstance(max_value, Tracer)
-  if max_value is not None and not traced and min_value > max_value:
+  known = isinstance(min_value, float) and isinstance(max_value, float)
+  if known and min_value > max_value:
     raise _checks.refuse(
         owner, 'max_value', f'at least `min_value` = {min_value}', max_value,
         'no rate is within such bounds',

@@ -50,6 +50,7 @@ class _ByProgress(NamedTuple):
     )
     return rate, (now, inner)
 
+
 def _share(owner: str, name: str, signals: _types.Signals) -> Any:
   """The keyword argument of the update, a real scalar."""
   value = signals.require(name, owner)

@@ -133,7 +133,30 @@ def every(step: Any, schedule: Any, steps: Numeric):
   return schedule(step // steps)
 
 
-@_parts.combination(_parts.show_method, schedule=_parts.part, factor=_checks.positive)
+# A stretch reads its part at two steps, so n of them read the innermost at 2**n.
+_MOST_NESTED = 6
+
+
+def _nested(schedule: _types.Schedule) -> int:
+  """How many stretches lie within each other."""
+  inner = max(map(_nested, _parts.parts_of(schedule.arguments)), default=0)
+  return inner + (schedule.constructor is stretch)
+
+
+def _not_too_deep(owner: str, *, schedule: _types.Schedule, **_: Any) -> None:
+  if _nested(schedule) >= _MOST_NESTED:
+    raise _checks.refuse(
+        owner, 'schedule', f'with fewer than {_MOST_NESTED} stretches inside',
+        f'{_nested(schedule)} of them', 'multiply their factors into one',
+    )
+
+
+@_parts.combination(
+    _parts.show_method,
+    together=_not_too_deep,
+    schedule=_parts.part,
+    factor=_checks.positive,
+)
 def stretch(step: Any, schedule: Any, factor: Numeric):
   """Makes a schedule so many times as long: `schedule.stretch(factor)`.
 
@@ -150,7 +173,8 @@ def stretch(step: Any, schedule: Any, factor: Numeric):
 
   Raises:
     TypeError: `schedule` is no schedule, or `factor` no real scalar.
-    ValueError: `factor` is out of range.
+    ValueError: `factor` is out of range, or six stretches lie within each other
+      in `schedule` already: each one doubles the work.
 
   Source:
     lrax's own.
