@@ -75,11 +75,15 @@ def geometric(init_value: Any, end_value: Any, done: Any, left: Any) -> Any:
 
 def complement(done: Any, left: Any, power: Any) -> Any:
   """`1 - left ** power` for `done = 1 - left`, with its digits at either end."""
-  if isinstance(power, (int, float)) and power in (1, 2, 3, 4):
-    # (1 - left) * (1 + left + left**2 + …)
+  if isinstance(power, (int, float)) and power * 2 in range(1, 9):
+    # 1 - r**n = (1 - r) * (1 + r + … + r**(n - 1)); halves by r = sqrt(left).
+    n, root = int(power), left
+    if power % 1:
+      n, root = int(power * 2), _wide.sqrt(left)
+      done = done / (root + 1.0)
     series: Any = 1.0
-    for _ in range(int(power) - 1):
-      series = left * series + 1.0
+    for _ in range(n - 1):
+      series = root * series + 1.0
     return done * series
   is_over = _wide.high(left) <= 0
   rest = _wide.where(is_over, 0.0, done)

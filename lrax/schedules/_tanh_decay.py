@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lrax import _checks
@@ -63,15 +64,20 @@ def tanh_decay(
     [1.0, 0.5, 0.018, 0.0]
   """
   done = _progress.elapsed(step, steps)
-  z = done * _wide.exact(upper) + (1.0 - done) * _wide.exact(lower)
-  # Beyond 43 the tangent is 1 to all digits, and its powers overflow.
-  if not _within(lower, upper):
+  if _within(lower, upper):
+    risen = 2.0 * (upper - lower)
+    fallen = _wide.scaled_power(math.exp(2.0 * lower), math.exp(risen), done)
+    kept = _wide.scaled_power(math.exp(-2.0 * lower), math.exp(-risen), done)
+  else:
+    z = done * _wide.exact(upper) + (1.0 - done) * _wide.exact(lower)
+    # Beyond 43 the tangent is 1 to all digits, and its powers overflow.
     z = _wide.maximum(_wide.minimum(z, 43.0), -43.0)
-  fallen, kept = _wide.exp(z * 2.0), _wide.exp(z * -2.0)
+    fallen, kept = _wide.exp(z * 2.0), _wide.exp(z * -2.0)
   left = _wide.where(step < steps, 1.0 / (fallen + 1.0), 0.0)
   done = _wide.where(step < steps, 1.0 / (kept + 1.0), 1.0)
   return _progress.between(init_value, end_value, done, left)
 
 
 def _within(*bounds: Any) -> bool:
+  """Whether no power of e that the formula takes is near an overflow."""
   return all(isinstance(z, float) and abs(z) <= 43 for z in bounds)

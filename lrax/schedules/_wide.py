@@ -27,9 +27,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import contextvars
-import functools
 import math
-import operator
 from typing import Any
 
 import jax
@@ -258,7 +256,7 @@ def expm1(value: Any) -> Any:
     return namespace(value).expm1(value)
   power = value * (1 / _LN2)
   is_small = jnp.abs(power.hi) < 0.5
-  small = Wide(*_small_exp2m1(where(is_small, power, 0.0).parts))
+  small = _small_exp2m1(where(is_small, power, 0.0))
   return where(is_small, small, _exp2(power) - 1.0)
 
 
@@ -279,7 +277,7 @@ def power(base: Any, exponent: Any) -> Any:
     return np.power(np.asarray(base, np.float64), exponent)
   base, exponent = exact(base), exact(exponent)
   if _is_number(exponent) and exponent in (1, 2, 3, 4):
-    return functools.reduce(operator.mul, [base] * int(exponent))
+    return _whole_power(base, int(exponent))
   if _is_number(base) and base > 0:
     logarithm = math.log2(base)
     if isinstance(exponent, Wide) or abs(logarithm) < 0.1:
@@ -287,7 +285,10 @@ def power(base: Any, exponent: Any) -> Any:
     return jnp.power(base, exponent)
   is_positive = high(base) > 0
   safe = where(is_positive, base, 1.0)
-  if isinstance(safe, Wide) and not isinstance(exponent, jax.Array):
+  root = _small_fraction(exponent)
+  if isinstance(safe, Wide) and root:
+    result = _root_power(safe, *root)
+  elif isinstance(safe, Wide) and not isinstance(exponent, jax.Array):
     result = _exp2(Wide(*_log2(safe.parts)) * exponent)
   else:
     result = jnp.power(rounded(safe), rounded(exponent))
@@ -322,6 +323,63 @@ def half_cosine(share: Any, rest: Any) -> tuple[Any, Any]:
 
 
 # Pieces.
+
+
+def _small_fraction(exponent: Any) -> tuple[int, int] | None:
+  """A positive exponent as a fraction of two small numbers, if it is one."""
+  if not _is_number(exponent) or not 0 < exponent <= 8:
+    return None
+  for below in (1, 2, 3, 4, 5, 8, 10):
+    above = round(exponent * below)
+    if above and above / below == exponent:
+      return above, below
+  return None
+
+
+def _root_power(base: Wide, above: int, below: int) -> Wide:
+  """base ** (above / below), a third of the work of a logarithm and its inverse.
+
+  A guess r of one part at base ** (-1 / below) misses by e = 1 - base * r ** below;
+  with above = q * below - m the power is base**q * r**m * (1 - e) ** (-m / below).
+  """
+  q = -(-above // below)
+  m = q * below - above
+  if not m:
+    return _whole_power(base, q)
+  r = Wide(_inverse_root(base.hi, below))
+  reached = base * _whole_power(r, below)
+  missed = _sum(1 - reached.hi, -_low(reached))
+  p = m / below
+  grown = missed * (p + np.float32(p * (p + 1) / 2) * missed)
+  result = base * _whole_power(r, m)
+  if q > 1:
+    result = result * _whole_power(base, q - 1)
+  # The product is cut, or it is rounded in one use and not in the other.
+  return Wide(*_quick_sum(result.hi, _cut(result.hi * grown, -2) + _low(result)))
+
+
+def _inverse_root(x: jax.Array, n: int) -> jax.Array:
+  """x ** (-1 / n) for normal x > 0, to some roundings."""
+  # The bits of a float32 are nearly a logarithm, so an n-th of them is a guess,
+  # which Newton's steps mend without a division.
+  bits = lax.bitcast_convert_type(x, jnp.int32)
+  of_one = np.int32(0x3F800000 - 0x58000)  # less the mean of what "nearly" hides
+  guess = lax.bitcast_convert_type(of_one - lax.div(bits - of_one, n), jnp.float32)
+  for _ in range(3 if n < 8 else 4):
+    guess = guess + guess * (1 - x * _whole_power(guess, n)) * np.float32(1 / n)
+  return guess
+
+
+def _whole_power(base: Any, n: int) -> Any:
+  """base ** n for n >= 1, by squares."""
+  if n == 1:
+    return base
+  half = _whole_power(base, n // 2)
+  return half * half * base if n % 2 else half * half
+
+
+def _low(value: Wide) -> Any:
+  return np.float32(0) if value.lo is None else value.lo
 
 
 def _is_number(value: Any) -> bool:
@@ -463,7 +521,7 @@ def _inverse(x: jax.Array) -> jax.Array:
   size = jnp.abs(x)
   bits = lax.bitcast_convert_type(size, jnp.int32)
   guess = lax.bitcast_convert_type(0x7EF311C7 - bits, jnp.float32)
-  for _ in range(4):
+  for _ in range(3):
     guess = guess * (2 - size * guess)
   return jnp.where(x < 0, -guess, guess)
 
@@ -471,7 +529,7 @@ def _inverse(x: jax.Array) -> jax.Array:
 def _sqrt(a: _Parts) -> _Parts:
   bits = lax.bitcast_convert_type(a[0], jnp.int32)
   guess = lax.bitcast_convert_type(0x5F3759DF - (bits >> 1), jnp.float32)
-  for _ in range(4):
+  for _ in range(3):
     guess = guess * (1.5 - 0.5 * a[0] * guess * guess)
   root = _cut(a[0] * guess, -2)
   square = Wide(*_square((root, None)))
@@ -484,25 +542,29 @@ _LN2 = math.log(2)
 _EXP2 = [_LN2**n / math.factorial(n) for n in range(8)]
 
 
-def _small_exp2m1(a: _Parts) -> _Parts:
-  """2**a - 1 for |a| <= 0.5."""
-  # 2**a = (1 + s)**4 with s = 2**x - 1 and x = a / 4.
-  x = Wide(*a) * 0.25
+def _quarter_exp2m1(a: Wide) -> Wide:
+  """2**(a / 4) - 1 for |a| <= 0.5."""
+  x = a * 0.25
   cubic = _semi_constant(_EXP2[3], _polynomial(_EXP2[4:], x.hi) * x.hi)
   square = _near_constant(_EXP2[2], x * cubic)
-  grown = x * _near_constant(_EXP2[1], x * square)
+  return x * _near_constant(_EXP2[1], x * square)
+
+
+def _small_exp2m1(a: Wide) -> Wide:
+  """2**a - 1 for |a| <= 0.5."""
+  grown = _quarter_exp2m1(a)
   for _ in range(2):
     grown = grown * 2 + grown * grown
-  return grown.parts
+  return grown
 
 
 def _small_exp2(a: _Parts) -> _Parts:
   """2**a for |a| < 152."""
   whole_part = jnp.round(a[0])
-  grown = Wide(*_small_exp2m1((a[0] - whole_part, a[1])))
+  fraction = Wide(*_quick_sum(a[0] - whole_part, _low(Wide(*a))))
   k = whole_part.astype(jnp.int32)
   half = k >> 1
-  result = _near_constant(1.0, grown)
+  result = _whole_power(_near_constant(1.0, _quarter_exp2m1(fraction)), 4)
   scale = lambda x: x * _power_of_two(half) * _power_of_two(k - half)
   return scale(result.hi), scale(result.lo)
 
@@ -513,13 +575,18 @@ def _log2(a: _Parts) -> _Parts:
   k = (bits - 0x3F3504F3) >> 23
   scale = _power_of_two(-k)
   m = Wide(a[0] * scale, None if a[1] is None else a[1] * scale)
-  s = (m - 1.0) / (m + 1.0)
+  one = lax.optimization_barrier(np.float32(1))
+  above = Wide(*_quick_sum(m.hi - one, np.float32(0) if m.lo is None else m.lo))
+  total, error = _quick_sum(one, m.hi)
+  s = above / Wide(total, _sum(error, m.lo))
   square = s * s
   terms = [2 / _LN2 / n for n in range(1, 17, 2)]
-  series = _semi_constant(terms[3], _polynomial(terms[4:], square.hi) * square.hi)
-  for term in reversed(terms[:3]):
+  series = _semi_constant(terms[2], _polynomial(terms[3:], square.hi) * square.hi)
+  for term in reversed(terms[:2]):
     series = _near_constant(term, square * series)
-  return (s * series + Wide(_floats(k))).parts
+  fraction = s * series
+  total, error = _quick_sum(_floats(k), fraction.hi)
+  return total, _sum(error, fraction.lo)
 
 
 # (1 - cos(pi x)) / 2 = u * (c0 + c1 u + c2 u**2 + …) with u = x**2.

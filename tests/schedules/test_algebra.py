@@ -3,12 +3,14 @@
 from fractions import Fraction
 
 import jax
+from jax.extend.random import threefry_2x32
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 import lrax
+from lrax.schedules._algebra import _with_noise
 
 W, T = 5, 40
 STEPS = np.array([0, 1, W - 1, W, W + 1, T - 1, T, T + 1, 10 * T])
@@ -428,3 +430,23 @@ def test_a_large_array_of_steps_is_compiled_and_gives_the_same_rates():
   policy = lrax.warm_restarts(0.1, 1000, 2).with_warmup(10)
   steps = np.arange(2**17 + 8)
   np.testing.assert_array_equal(policy(steps)[:999], policy(steps[:999]))
+
+
+@pytest.mark.parametrize('seed', [0, 7, 2**32 - 1])
+def test_noise_is_made_of_threefry(seed):
+  """Bit for bit the words that JAX's own Threefry gives."""
+  steps = np.array([0, 1, 5, 2**31 - 1], np.uint32)
+  ours = _with_noise._threefry(jnp.uint32(seed), jnp.asarray(steps))
+  for step, word in zip(steps, ours):
+    key = jnp.array([0, seed], jnp.uint32)
+    theirs = threefry_2x32(key, jnp.array([0, step], jnp.uint32))
+    assert theirs[0] == word
+
+
+@pytest.mark.parametrize('std', [1e-30, 1e-3, 1.0, 1e30])
+@pytest.mark.parametrize('limit', [0.0, 1e-30, 0.5, 1.0])
+def test_noise_has_finite_slopes(std, limit):
+  def rate(limit, std):
+    return lrax.constant(1.0).with_noise(2**32 - 1, limit, std)(jnp.arange(9)).sum()
+
+  assert np.isfinite(jax.grad(rate, (0, 1))(limit, std)).all()
