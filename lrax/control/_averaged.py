@@ -14,7 +14,9 @@ import jax.numpy as jnp
 from lrax import _checks
 from lrax import _types
 from lrax._types import Numeric
+from lrax.control import _closed_loop
 from lrax.schedules import _schedule
+from lrax.schedules import _wide
 from lrax.schedules._algebra import _parts
 
 
@@ -181,7 +183,10 @@ def _over_time(
   """What is heard for the metric, and the average after it."""
   fresh = jnp.isfinite(metric)
   add = lambda old, new: smoothing * old + (1 - smoothing) * jnp.where(fresh, new, 0)
-  new = Average(add(average.total, metric), add(average.weight, 1.0))
-  mean = new.total / jnp.where(new.weight == 0, 1, new.weight)
+  after = lambda old: Average(add(old.total, metric), add(old.weight, 1.0))
+  new = after(average)
+  mean = _wide.quotient(new.total, jnp.where(new.weight == 0, 1, new.weight))
+  # What is kept is computed apart from what is heard: see `ClosedLoop.decide`.
+  kept = after(_closed_loop.apart(average))
   keep = lambda new, old: jnp.where(fresh & active, new, old).astype(old.dtype)
-  return jnp.where(fresh, mean, metric), jax.tree.map(keep, new, average)
+  return jnp.where(fresh, mean, metric), jax.tree.map(keep, kept, average)

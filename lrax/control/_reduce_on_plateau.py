@@ -31,6 +31,7 @@ def _start(**_) -> tuple[Any, PlateauMemory]:
 
 @_closed_loop.closed_loop(
     _start,
+    scalar=True,
     factor=_evaluation.factor,
     patience=_evaluation.count,
     rtol=_checks.non_negative,

@@ -215,6 +215,15 @@ def floor(value: Any) -> tuple[Any, Any]:
 # Functions.
 
 
+def quotient(dividend: jax.Array, divisor: jax.Array) -> jax.Array:
+  """A division of plain arrays that takes no kernel of its own: see `_divide`."""
+  if divisor.dtype != jnp.float32:
+    return dividend / divisor
+  inverse = _inverse(divisor)
+  first = dividend * inverse
+  return first + (dividend - first * divisor) * inverse
+
+
 def sqrt(value: Any) -> Any:
   """The root of a number >= 0; its derivative at 0 is 0."""
   is_positive = high(value) > 0
