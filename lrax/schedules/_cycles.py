@@ -88,6 +88,10 @@ def _known(step: Any, cycle_steps: int, growth: float) -> Cycle:
     index = index + began
     start = jnp.where(began, first, start)
     length = jnp.where(began, min(steps, _types.MAX_STEP), length)
+  if isinstance(growth, int):
+    # What came before is (length - cycle_steps) / (growth - 1). Only the length of
+    # the last cycle, which is known, may be past an int32.
+    length = start * (growth - 1) + cycle_steps
   return _within(index, step - start, length, lengths[-1], step >= starts[-1])
 
 

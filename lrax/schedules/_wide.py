@@ -355,6 +355,9 @@ def _root_power(base: Wide, above: int, below: int) -> Wide:
   m = q * below - above
   if not m:
     return _whole_power(base, q)
+  if below == 2:
+    root = Wide(*_sqrt(base.parts))
+    return root if q == 1 else root * _whole_power(base, q - 1)
   r = Wide(_inverse_root(base.hi, below))
   reached = base * _whole_power(r, below)
   missed = _sum(1 - reached.hi, -_low(reached))
