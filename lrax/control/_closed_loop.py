@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from lrax import _checks
+from lrax import _evaluate
+from lrax import _policy
 from lrax import _types
 from lrax.schedules import _schedule
 
@@ -27,7 +29,7 @@ class ClosedLoop(NamedTuple):
     return True
 
   def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    rate, kept = self.remember(**_types.as_arrays(arguments))
+    rate, kept = self.remember(**_evaluate.as_arrays(arguments))
     rate = jnp.asarray(rate, _types.rate_dtype())
     return rate, _types.ClosedLoopMemory(_nothing(), rate, kept)
 
@@ -41,7 +43,7 @@ class ClosedLoop(NamedTuple):
     assert signals is not None  # an open-loop call is refused before this
     signals = signals._replace(reported=memory.reported)
     step = jnp.asarray(step, jnp.int32)
-    arguments = _types.as_arrays(arguments)
+    arguments = _evaluate.as_arrays(arguments)
     rate, kept = self.function(memory.kept, step, signals, **arguments)
     new = memory._replace(rate=jnp.asarray(rate, _types.rate_dtype()), kept=kept)
     if signals.active is not True:
@@ -60,7 +62,7 @@ def closed_loop(
     *,
     together: Callable[..., None] | None = None,
     **checks: _checks.Check,
-) -> Callable[[Callable[..., Any]], Callable[..., _types.Schedule]]:
+) -> Callable[[Callable[..., Any]], Callable[..., _policy.Schedule]]:
   """Turns a decision into a constructor of closed-loop policies.
 
   The decorated function takes `(memory, step, signals)` and then its
@@ -104,7 +106,7 @@ def closed_loop(
     0.5
   """
 
-  def decorate(function: Callable[..., Any]) -> Callable[..., _types.Schedule]:
+  def decorate(function: Callable[..., Any]) -> Callable[..., _policy.Schedule]:
     rule = ClosedLoop(remember, function)
     return _schedule.constructor(function, rule, 3, checks, together)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrax import _checks
+from lrax import _policy
 from lrax import _types
 from lrax._types import Numeric
 from lrax.schedules import _wide
@@ -137,13 +138,13 @@ def every(step: Any, schedule: Any, steps: Numeric):
 _MOST_NESTED = 6
 
 
-def _nested(schedule: _types.Schedule) -> int:
+def _nested(schedule: _policy.Schedule) -> int:
   """How many stretches lie within each other."""
   inner = max(map(_nested, _parts.parts_of(schedule.arguments)), default=0)
   return inner + (schedule.constructor is stretch)
 
 
-def _not_too_deep(owner: str, *, schedule: _types.Schedule, **_: Any) -> None:
+def _not_too_deep(owner: str, *, schedule: _policy.Schedule, **_: Any) -> None:
   if _nested(schedule) >= _MOST_NESTED:
     raise _checks.refuse(
         owner, 'schedule', f'with fewer than {_MOST_NESTED} stretches inside',
