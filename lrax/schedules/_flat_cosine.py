@@ -54,9 +54,7 @@ def flat_cosine(
     >>> [round(float(policy(t)), 6) for t in (0, 6, 8, 10, 11)]
     [1.0, 1.0, 0.5, 0.0, 0.0]
   """
-  local = _progress.since(step, flat_steps)
-  length = steps - flat_steps
-  left, done = _progress.remaining(local, length), _progress.elapsed(local, length)
+  done, left = _progress.phase(step, flat_steps, steps - flat_steps)
   left, done = _wide.half_cosine(left, done)
   falling = _progress.between(init_value, end_value, done, left)
   return _wide.where(step < flat_steps, _wide.exact(init_value), falling)

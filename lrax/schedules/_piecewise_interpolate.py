@@ -69,9 +69,7 @@ def piecewise_interpolate(
   rate = _wide.exact(values[0])
   knots = zip((0, *boundaries), boundaries, values, values[1:])
   for start, end, low, high in knots:
-    local = _progress.since(step, start)
-    done = _progress.elapsed(local, end - start)
-    left = _progress.remaining(local, end - start)
+    done, left = _progress.phase(step, start, end - start)
     if shape == 'cosine':
       done, left = _wide.half_cosine(done, left)
     rate = _wide.where(step >= start, _progress.between(low, high, done, left), rate)

@@ -104,8 +104,6 @@ def power_decay(
   if at is None:
     return before_the_end(step)
   reached = before_the_end(_wide.namespace(step, at).minimum(step, at))
-  local = _progress.since(step, at)
-  left = _progress.remaining(local, cooldown_steps)
-  done = _progress.elapsed(local, cooldown_steps)
+  done, left = _progress.phase(step, at, cooldown_steps)
   ending = left * reached + done * end_value
   return _wide.where(step < at, reached, ending)

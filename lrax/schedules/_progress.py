@@ -36,6 +36,12 @@ def since(step: Any, start: Any) -> Any:
   return _wide.namespace(step, start).maximum(step - start, 0)
 
 
+def phase(step: Any, start: Any, steps: Any) -> tuple[Any, Any]:
+  """The shares done and left of the phase of `steps` that begins at `start`."""
+  local = since(step, start)
+  return elapsed(local, steps), remaining(local, steps)
+
+
 def part_of(steps: Any, share: Any) -> Any:
   """floor(steps * share), whole, for a share in [0, 1].
 
