@@ -11,11 +11,7 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _flat_within(owner: str, *, steps: Any, flat_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'flat_steps', flat_steps, 'steps', steps)
-
-
-@_schedule.formula(together=_flat_within)
+@_schedule.formula(together=_checks.within_steps('flat_steps'))
 def flat_cosine(
     step: Any,
     init_value: Numeric,

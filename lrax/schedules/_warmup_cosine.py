@@ -11,11 +11,7 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _warmup_within(owner: str, *, steps: Any, warmup_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'warmup_steps', warmup_steps, 'steps', steps)
-
-
-@_schedule.formula(together=_warmup_within)
+@_schedule.formula(together=_checks.within_steps('warmup_steps'))
 def warmup_cosine(
     step: Any,
     peak_value: Numeric,

@@ -11,12 +11,10 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _warmup_within(owner: str, *, steps: Any, warmup_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'warmup_steps', warmup_steps, 'steps', steps)
-
-
 @_schedule.formula(
-    together=_warmup_within, peak_value=_checks.positive, end_value=_checks.positive
+    together=_checks.within_steps('warmup_steps'),
+    peak_value=_checks.positive,
+    end_value=_checks.positive,
 )
 def warmup_exponential(
     step: Any,

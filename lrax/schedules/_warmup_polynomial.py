@@ -11,11 +11,9 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _warmup_within(owner: str, *, steps: Any, warmup_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'warmup_steps', warmup_steps, 'steps', steps)
-
-
-@_schedule.formula(together=_warmup_within, power=_checks.positive)
+@_schedule.formula(
+    together=_checks.within_steps('warmup_steps'), power=_checks.positive
+)
 def warmup_polynomial(
     step: Any,
     peak_value: Numeric,
