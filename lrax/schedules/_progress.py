@@ -42,6 +42,15 @@ def phase(step: Any, start: Any, steps: Any) -> tuple[Any, Any]:
   return elapsed(local, steps), remaining(local, steps)
 
 
+def periods(step: Any, length: Any, staircase: bool) -> Any:
+  """How many periods of `length` steps are over; whole ones with `staircase`.
+
+  A period of zero length, which only a traced one can have, counts as one step.
+  """
+  length = _wide.namespace(length).maximum(length, 1)
+  return _wide.whole(step // length) if staircase else _wide.ratio(step, length)
+
+
 def part_of(steps: Any, share: Any) -> Any:
   """floor(steps * share), whole, for a share in [0, 1].
 

@@ -167,7 +167,8 @@ def stretch(step: Any, schedule: Any, factor: Numeric):
   Args:
     schedule: the policy. One that drops in stairs ramps down over `factor`
       steps here; `every` keeps stairs.
-    factor: how many times as long, a finite number > 0; below 1 it is shorter.
+    factor: how many times as long, a finite number > 0; below 1 it is shorter. With a
+      traced 0 it is over at step 1.
 
   Returns:
     A `lrax.Schedule`, closed loop where `schedule` is.
@@ -191,7 +192,10 @@ def stretch(step: Any, schedule: Any, factor: Numeric):
     before = step // times
     share = _wide.ratio(step - before * times, times)
   else:
-    before, share = _wide.floor(_wide.whole(step) / _wide.exact(factor))
+    factor = _wide.exact(factor)
+    # All that is shorter is over at step 1, and a traced 0 too.
+    factor = _wide.namespace(factor).maximum(factor, 2.0**-31)
+    before, share = _wide.floor(_wide.whole(step) / factor)
   xp = _wide.namespace(before)
   after = xp.minimum(before, _types.MAX_STEP - 1) + 1
   rate = schedule(before)
