@@ -117,7 +117,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
   """The function's annotations, resolved where its own module can."""
   try:
     return typing.get_type_hints(function)
-  except Exception:  # a name that only a type checker sees
+  except (AttributeError, NameError, SyntaxError, TypeError):
+    # It names what only a type checker sees, or is text that is no type.
     return dict(function.__annotations__)
 
 
