@@ -15,8 +15,8 @@ from lrax import optimizers
 from lrax import schedules
 from lrax import state
 from lrax import transforms
+from lrax._policy import Schedule
 from lrax._types import LearningRateState
-from lrax._types import Schedule
 from lrax.control import guard
 from lrax.optimizers import adagrad
 from lrax.optimizers import adam

@@ -194,6 +194,15 @@ def at_most(owner: str, name: str, value: Any, limit_name: str, limit: Any) -> N
     )
 
 
+def within_steps(name: str) -> Callable[..., None]:
+  """A check of arguments together: this length counts inside `steps`."""
+
+  def check(owner: str, **arguments: Any) -> None:
+    at_most(owner, name, arguments[name], 'steps', arguments['steps'])
+
+  return check
+
+
 def several(check: Check) -> Check:
   """A check for a list, each of whose members must pass."""
 

@@ -6,7 +6,6 @@ and inside each combination, so that this part is tested with a memory too.
 """
 
 import copy
-import functools
 import gc
 import json
 import pickle
@@ -16,6 +15,7 @@ import weakref
 
 import chex
 import jax
+from jax import export
 import jax.numpy as jnp
 import members
 import numpy as np
@@ -75,6 +75,8 @@ UPDATES = {
     'w': np.array([-1.7, -0.3, 0.0, 0.123, 2.9], np.float32),
     'b': np.float32(0.7),
 }
+# Three lengths that may be any numbers >= 1.
+ANY_SHAPE = export.symbolic_shape('a, b, c')
 # What a closed-loop policy may ask an update for.
 SIGNALS = {'value': np.float32(1.5), 'grad': UPDATES, 'progress': np.float32(0)}
 
@@ -93,25 +95,6 @@ def edges(sample):
   steps = sorted({0, 1, 3, 10 * total + 120} | near)
   # All of one length: what jax compiled for one sample serves the next.
   return np.resize(np.array(steps, np.int32), 20)
-
-
-@functools.cache
-def compiled(id):
-  """One sample's rates and their gradients, of traced numbers and lengths."""
-  sample = next(s for s in ALL if s.id == id)
-  steps = edges(sample)
-
-  def rates(numbers, lengths):
-    call = sample.call.replace(int, lengths).replace(float, numbers)
-    return call.build()(steps)
-
-  return jax.jit(lambda x, n: (rates(x, n), jax.jacrev(rates)(x, n)))
-
-
-def evaluate(sample, lengths):
-  """The rates and gradients at its own numbers, and at these lengths."""
-  numbers = jnp.array(sample.call.numbers(float), jnp.float32)
-  return compiled(sample.id)(numbers, jnp.array(lengths, jnp.int32))
 
 
 def update(policy, updates, state):
@@ -175,10 +158,11 @@ def test_every_sample_of_an_optimizer_and_a_transform_is_one(sample):
 
 @every_open
 def test_jit_equals_eager(sample):
-  policy, steps = sample.build(), edges(sample)
-  np.testing.assert_allclose(
-      jax.jit(policy.value)(steps), policy.value(steps), **ROUNDING
-  )
+  policy = sample.build()
+  steps = np.append(edges(sample), [0, -(2**31)]).astype(np.int32)
+  rates = jax.jit(policy.value)(steps)
+  np.testing.assert_allclose(rates, policy.value(steps), **ROUNDING)
+  assert rates[-1] == rates[-2]
 
 
 @every_open
@@ -192,8 +176,9 @@ def test_steps_of_any_shape_give_the_same_rates(sample):
     np.testing.assert_array_equal(policy(same), rates)
   square = policy(steps.reshape(4, 5))
   np.testing.assert_allclose(square, rates.reshape(4, 5), **ROUNDING)
-  for shape in ((0,), (1,), (3, 0, 2), (2, 3, 4)):
-    rates = jax.eval_shape(policy.value, np.zeros(shape, np.int32))
+  for shape in (ANY_SHAPE, (3, 0, 2)):
+    traced = jax.ShapeDtypeStruct(shape, jnp.int32)
+    rates = jax.eval_shape(policy.value, traced)
     assert rates.shape == shape and rates.dtype == jnp.float32
 
 
@@ -202,8 +187,6 @@ def test_before_step_0_is_step_0(sample):
   policy = sample.build()
   for step in (-1, -7, -(2**31), -(2**40)):
     assert policy(step) == policy(0)
-  traced = jax.jit(policy.value)
-  assert traced(-(2**31)) == traced(0)
 
 
 @every_open
@@ -246,16 +229,43 @@ def test_vmap_over_each_number_equals_a_loop(sample):
 
 
 @every_open
-def test_traced_hyperparameters_equal_concrete_ones(sample):
-  rates, _ = evaluate(sample, sample.call.numbers(int))
-  # The numbers are rounded to float32 before the formula and not after it.
-  np.testing.assert_allclose(rates, sample.build()(edges(sample)), **ROUNDING)
+def test_traced_numbers_and_lengths_equal_concrete_ones(sample):
+  """Every length that may be 0 may, and then its phase vanishes.
 
+  The rates and their gradients by the numbers are of one program, which a length
+  does not change. They are finite at every edge.
+  """
+  steps = edges(sample)
 
-@every_open
-def test_gradients_are_finite_at_every_edge(sample):
-  _, gradients = evaluate(sample, sample.call.numbers(int))
-  assert np.all(np.isfinite(gradients))
+  def rates(numbers, lengths):
+    call = sample.call.replace(int, lengths).replace(float, numbers)
+    return call.build()(steps)
+
+  @jax.jit
+  def evaluate(numbers, lengths):
+    found, pull = jax.vjp(lambda x: rates(x, lengths), numbers)
+    # The gradient of the sum is finite only if that of every rate is.
+    return found, pull(jnp.ones_like(found))[0]
+
+  numbers = jnp.array(sample.call.numbers(float), jnp.float32)
+  lengths = sample.call.numbers(int)
+  shorter = [
+      [*lengths[:index], 0, *lengths[index + 1 :]] for index in range(len(lengths))
+  ]
+  for changed in (lengths, *shorter):
+    try:
+      policy = sample.call.replace(int, changed).build()
+    except ValueError as error:
+      # At least 1 is asked for, that the lengths fit into each other, or that
+      # there is a scale of time left.
+      assert changed is not lengths and re.search(
+          r'must be .*\b1\b|in rising order|at (least|most)|given where', str(error)
+      )
+      continue
+    found, gradient = evaluate(numbers, jnp.array(changed, jnp.int32))
+    assert np.all(np.isfinite(found)) and np.all(np.isfinite(gradient))
+    # The numbers are rounded to float32 before the formula and not after it.
+    np.testing.assert_allclose(found, policy(steps), **ROUNDING)
 
 
 @every_open
@@ -265,35 +275,15 @@ def test_gradients_are_those_of_the_rate(sample, x64):
     pytest.skip('a sample without numbers')
   rates = lambda x: sample.call.replace(float, x).build()(edges(sample))
   change = 1e-6 * np.diag(numbers)
-  around = jnp.concatenate([numbers + change, numbers - change])
-  compute = jax.jit(lambda x, around: (jax.jacfwd(rates)(x), jax.vmap(rates)(around)))
-  gradients, sides = compute(jnp.asarray(numbers), around)
-  up, down = np.split(np.asarray(sides), 2)
+  gradients = jax.jit(jax.jacfwd(rates))(jnp.asarray(numbers))
+  up, down = (
+      np.stack([rates(around.tolist()) for around in sides])
+      for sides in (numbers + change, numbers - change)
+  )
   slopes = ((up - down) / (2e-6 * numbers[:, None])).T
   # Central differences in float64: an error of the order of change**2 = 1e-12
   # of the third derivative, and rounding of 1e-16 / 1e-7 = 1e-9.
   np.testing.assert_allclose(gradients, slopes, rtol=1e-6, atol=1e-7)
-
-
-@every_open
-def test_phases_of_no_length_vanish(sample):
-  """Every length that may be 0 may; the rate and its gradients stay finite."""
-  lengths, steps = sample.call.numbers(int), edges(sample)
-  for index in range(len(lengths)):
-    shorter = [*lengths[:index], 0, *lengths[index + 1 :]]
-    try:
-      policy = sample.call.replace(int, shorter).build()
-    except ValueError as error:
-      # At least 1 is asked for, that the lengths fit into each other, or that
-      # there is a scale of time left.
-      assert re.search(
-          r'must be .*\b1\b|in rising order|at (least|most)|given where', str(error)
-      )
-      continue
-    rates, gradients = evaluate(sample, shorter)
-    assert np.all(np.isfinite(rates)) and np.all(np.isfinite(gradients))
-    # As for the lengths of the sample itself.
-    np.testing.assert_allclose(rates, policy(steps), **ROUNDING)
 
 
 def _leaks(step, numbers):
@@ -447,6 +437,15 @@ def test_a_closed_loop_differs_in_its_memory_only(sample):
   chex.assert_trees_all_equal_shapes_and_dtypes(state._replace(memory=()), other)
 
 
+CHANGES = (
+    lambda s: s,
+    lambda s: lrax.scale_learning_rate(s, 0.5),
+    lambda s: lrax.set_learning_rate(s, 0.75),
+    lrax.follow_schedule,
+    lambda s: lrax.restart_schedule(s, at=0),
+)
+
+
 @every
 def test_nothing_recompiles(sample):
   policy, traces = sample.build(), []
@@ -456,21 +455,13 @@ def test_nothing_recompiles(sample):
     traces.append(None)
     return update(policy, updates, state)
 
-  state, rates = policy.init(), []
-  for change in (
-      lambda s: s,
-      lambda s: lrax.scale_learning_rate(s, 0.5),
-      lambda s: lrax.set_learning_rate(s, 0.75),
-      lrax.follow_schedule,
-      lambda s: lrax.restart_schedule(s, at=0),
-  ):
-    _, state = step(UPDATES, change(state))
-    rates.append(float(state.learning_rate))
+  state = policy.init()
+  for change in CHANGES:
+    state = change(state)
+    # A program is compiled for every trace; for this there needs to be none.
+    step.eval_shape(UPDATES, state)
+    _, state = update(policy, UPDATES, state)
   assert len(traces) == 1
-  assert rates[2] == 0.75
-  # Restarted, it is the rate of step 0 again, times the scale.
-  if not policy.closed_loop:
-    assert rates[4] == 0.5 * rates[0]
 
 
 @every
@@ -488,36 +479,40 @@ def test_updates_keep_their_dtype_and_the_rate_its_own(sample):
 
 
 @every
-def test_float64_under_x64(sample, x64):
-  policy = sample.build()
+def test_one_program_serves_every_change_under_x64(sample):
+  """Its rates are those of float32; the states and updates are in float64."""
+  policy, traces = sample.build(), []
+  steps = [] if policy.closed_loop else edges(sample)
+  narrow = [] if policy.closed_loop else policy(steps)
   updates = {'a': np.full((2,), 0.7), 'b': np.full((2,), 0.7, np.float32)}
 
   @jax.jit
-  def step(updates):
-    state = policy.init(updates)
-    return state, update(policy, updates, state)
+  def step(updates, state):
+    traces.append(None)
+    return update(policy, updates, state)
 
-  state, (new, after) = step(updates)
-  assert after.learning_rate.dtype == after.scale.dtype == jnp.float64
-  assert after.override.dtype == jnp.float64 and after.step.dtype == jnp.int32
-  chex.assert_trees_all_equal_shapes_and_dtypes(new, updates)
-  chex.assert_trees_all_equal_shapes_and_dtypes(state, after)
-  # The product in float64 and float32, each exactly.
-  rate = np.float64(after.learning_rate)
-  np.testing.assert_array_equal(new['a'], -rate * updates['a'])
-  np.testing.assert_array_equal(new['b'], -np.float32(rate) * updates['b'])
-
-
-@every_open
-def test_rates_in_float64_are_those_in_float32(sample):
-  policy, steps = sample.build(), edges(sample)
-  narrow = np.asarray(policy(steps))
-  jax.config.update('jax_enable_x64', True)
-  try:
-    wide = jax.jit(policy.value)(steps)
-  finally:
-    jax.config.update('jax_enable_x64', False)
-  assert wide.dtype == jnp.float64
+  with jax.enable_x64(True):
+    first = state = policy.init(updates)
+    traced = jax.eval_shape(policy.init, updates)
+    chex.assert_trees_all_equal_shapes_and_dtypes(first, traced)
+    applied = []
+    for change in CHANGES:
+      new, state = step(updates, change(state))
+      applied.append(np.float64(state.learning_rate))
+      # The product in float64 and float32, each exactly.
+      np.testing.assert_array_equal(new['a'], -applied[-1] * updates['a'])
+      np.testing.assert_array_equal(new['b'], -np.float32(applied[-1]) * updates['b'])
+      chex.assert_trees_all_equal_shapes_and_dtypes(new, updates)
+      chex.assert_trees_all_equal_shapes_and_dtypes(first, state)
+    at = lambda t: first._replace(step=jnp.asarray(t, jnp.int32))
+    wide = [step(updates, at(t))[1].learning_rate for t in steps]
+  assert len(traces) == 1
+  assert applied[2] == 0.75
+  assert state.learning_rate.dtype == state.scale.dtype == jnp.float64
+  assert state.override.dtype == jnp.float64 and state.step.dtype == jnp.int32
+  if not policy.closed_loop:
+    # Restarted, it is the rate of step 0 again, times the scale.
+    assert applied[4] == 0.5 * applied[0]
   np.testing.assert_allclose(narrow, wide, **ROUNDING)
 
 
@@ -669,7 +664,6 @@ def test_traced_arguments_print_and_have_no_dict(sample):
     pytest.skip('a sample without numbers')
   seen = []
 
-  @jax.jit
   def look(numbers):
     policy = sample.call.replace(float, numbers).build()
     seen.append(repr(policy))
@@ -677,7 +671,7 @@ def test_traced_arguments_print_and_have_no_dict(sample):
       policy.to_dict()
     return policy.init().learning_rate
 
-  look(numbers)
+  jax.eval_shape(look, numbers)
   assert '<traced>' in seen[0] and 'Tracer' not in seen[0]
 
 

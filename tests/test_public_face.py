@@ -19,6 +19,9 @@ PACKAGES = sorted(p.parent for p in FILES if p.name == '__init__.py')
 # From the bottom up. What stands in one line is on one level.
 LEVELS = (
     ('_types',),
+    ('_call',),
+    ('_evaluate',),
+    ('_policy',),
     ('_checks',),
     ('schedules',),
     ('control',),
@@ -35,7 +38,7 @@ LEVELS = (
 )
 # What may be imported upwards, inside a function, and why.
 UPWARDS = {
-    ('_types', 'schedules'): 'Schedule.__mul__ and its kin make combinations',
+    ('_policy', 'schedules'): 'Schedule.__mul__ and its kin make combinations',
     ('schedules', 'control'): 'from_dict and parse know the policies by name',
     ('tune', 'plot'): 'a result draws itself: found.plot()',
 }
@@ -233,7 +236,8 @@ def test_imports_flow_downwards(path):
     'file, source, says',
     [
         ('_types.py', 'from lrax import _checks', 'above it'),
-        ('_types.py', 'import lrax.schedules', 'above it'),
+        ('_types.py', 'from lrax import _policy', 'above it'),
+        ('_policy.py', 'import lrax.schedules', 'above it'),
         ('_checks.py', 'from lrax.schedules import _progress', 'above it'),
         ('schedules/_linear.py', 'from lrax import control', 'above it'),
         ('schedules/_linear.py', 'from lrax import constant', 'above it'),
@@ -276,12 +280,12 @@ def test_a_forbidden_import_is_found(file, source, says):
         ('schedules/_linear.py', 'from lrax.schedules import _progress'),
         ('schedules/_linear.py', 'from . import _progress'),
         ('schedules/_linear.py', 'import jax\nfrom optax import adam'),
-        ('_types.py', 'def f():\n  from lrax.schedules import _algebra'),
+        ('_policy.py', 'def f():\n  from lrax.schedules import _algebra'),
         ('tune/_find.py', 'def f():\n  from lrax import plot'),
         ('plot/_find.py', 'def f():\n  import matplotlib.pyplot as plt'),
         ('plot/_find.py', 'from lrax import tune'),
         ('cli/_app.py', 'import typer'),
-        ('__init__.py', 'from lrax import tune\nfrom lrax._types import Schedule'),
+        ('__init__.py', 'from lrax import tune\nfrom lrax._policy import Schedule'),
     ],
 )
 def test_other_imports_are_allowed(file, source):

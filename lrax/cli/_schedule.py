@@ -10,8 +10,8 @@ import numpy as np
 import typer
 
 from lrax import schedules
+from lrax._policy import Schedule
 from lrax._types import MAX_STEP
-from lrax._types import Schedule
 from lrax.cli import _output
 from lrax.plot import _length
 

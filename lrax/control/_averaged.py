@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from lrax import _checks
+from lrax import _evaluate
+from lrax import _policy
 from lrax import _types
 from lrax._types import Numeric
 from lrax.control import _closed_loop
@@ -60,15 +62,15 @@ class _Averaging(NamedTuple):
       signals: _types.Signals | None,
   ) -> tuple[Any, chex.ArrayTree]:
     if self.closed_loop(arguments):
-      arguments = _types.as_arrays(arguments)
+      arguments = _evaluate.as_arrays(arguments)
       return self.function(memory, step, signals, **arguments)
     return _decide(arguments['schedule'], step, memory, signals)
 
 
 def _decide(
-    schedule: _types.Schedule, step: Any, memory: Any, signals: Any
+    schedule: _policy.Schedule, step: Any, memory: Any, signals: Any
 ) -> tuple[Any, chex.ArrayTree]:
-  return _types.decide(schedule.rule, schedule.arguments, step, memory, signals)
+  return _evaluate.decide(schedule.rule, schedule.arguments, step, memory, signals)
 
 
 def _axis_name(owner: str, name: str, value: Any) -> Any:
@@ -83,7 +85,7 @@ def _axis_name(owner: str, name: str, value: Any) -> Any:
   return tuple(value)
 
 
-def _constructor(function: Callable[..., Any]) -> Callable[..., _types.Schedule]:
+def _constructor(function: Callable[..., Any]) -> Callable[..., _policy.Schedule]:
   checks = {
       'schedule': _parts.part, 'smoothing': _checks.decay, 'axis_name': _axis_name,
   }
@@ -95,7 +97,7 @@ def averaged(
     memory: AveragedMemory,
     step: Any,
     signals: _types.Signals,
-    schedule: _types.Schedule,
+    schedule: _policy.Schedule,
     smoothing: Numeric = 0.0,
     axis_name: str | tuple[str, ...] | None = None,
 ):

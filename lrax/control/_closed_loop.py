@@ -13,6 +13,8 @@ from jax.core import Tracer
 import jax.numpy as jnp
 
 from lrax import _checks
+from lrax import _evaluate
+from lrax import _policy
 from lrax import _types
 from lrax.schedules import _schedule
 
@@ -29,7 +31,7 @@ class ClosedLoop(NamedTuple):
     return True
 
   def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    rate, kept = self.remember(**_types.as_arrays(arguments))
+    rate, kept = self.remember(**_evaluate.as_arrays(arguments))
     rate = jnp.asarray(rate, _types.rate_dtype())
     return rate, _types.ClosedLoopMemory(_nothing(), rate, kept)
 
@@ -43,7 +45,7 @@ class ClosedLoop(NamedTuple):
     assert signals is not None  # an open-loop call is refused before this
     signals = signals._replace(reported=memory.reported)
     step = jnp.asarray(step, jnp.int32)
-    arguments = _types.as_arrays(arguments)
+    arguments = _evaluate.as_arrays(arguments)
     rate, kept = self.function(memory.kept, step, signals, **arguments)
     shown = rate
     if self.scalar and isinstance(rate, Tracer):
@@ -77,7 +79,7 @@ def closed_loop(
     scalar: bool = False,
     together: Callable[..., None] | None = None,
     **checks: _checks.Check,
-) -> Callable[[Callable[..., Any]], Callable[..., _types.Schedule]]:
+) -> Callable[[Callable[..., Any]], Callable[..., _policy.Schedule]]:
   """Turns a decision into a constructor of closed-loop policies.
 
   The decorated function takes `(memory, step, signals)` and then its
@@ -124,7 +126,7 @@ def closed_loop(
     0.5
   """
 
-  def decorate(function: Callable[..., Any]) -> Callable[..., _types.Schedule]:
+  def decorate(function: Callable[..., Any]) -> Callable[..., _policy.Schedule]:
     rule = ClosedLoop(remember, function, scalar)
     return _schedule.constructor(function, rule, 3, checks, together)
 

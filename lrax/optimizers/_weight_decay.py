@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from lrax import _checks
+from lrax import _policy
 from lrax import _types
 from lrax import schedules
 from lrax.transforms import _leafwise
@@ -68,7 +69,7 @@ def couple(
     owner: str,
     direction: optax.GradientTransformationExtraArgs,
     decay: optax.GradientTransformationExtraArgs,
-    policy: _types.Schedule,
+    policy: _policy.Schedule,
     decay_coupling: str,
     reference_rate: Any,
 ) -> optax.GradientTransformationExtraArgs:
@@ -107,7 +108,7 @@ def couple(
 
 
 def _reference(
-    owner: str, policy: _types.Schedule, decay_coupling: str, reference_rate: Any
+    owner: str, policy: _policy.Schedule, decay_coupling: str, reference_rate: Any
 ) -> Any:
   """The rate at which 'schedule' decays by the coefficient; None elsewhere."""
   if decay_coupling != 'schedule':

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lrax import _evaluate
+from lrax import _policy
 from lrax import _types
 
 # Rounds that are shown of what repeats, or decays, for ever.
@@ -21,14 +23,14 @@ _REPEATED = {'cycle_steps', 'decay_steps', 'up_steps'}
 _MOST, _LATEST = 1000, 2**62
 
 
-def length(schedules: Sequence[_types.Schedule]) -> int:
+def length(schedules: Sequence[_policy.Schedule]) -> int:
   """The last step at which one of them changes; some rounds of an endless one."""
   last = max(max(changes(schedule)) for schedule in schedules)
   return min(last, _types.MAX_STEP - 1) or _UNCHANGING
 
 
 def steps_to_show(
-    schedules: Sequence[_types.Schedule], last: int, most: int
+    schedules: Sequence[_policy.Schedule], last: int, most: int
 ) -> np.ndarray:
   """Every step up to `last`; if these are more than `most`, a part of them.
 
@@ -42,7 +44,7 @@ def steps_to_show(
   return np.unique([*even, *found, *(step - 1 for step in found)])
 
 
-def changes(schedule: _types.Schedule) -> list[int]:
+def changes(schedule: _policy.Schedule) -> list[int]:
   """The steps at which the expression passes on from one part to the next.
 
   They are read off the arguments: `steps` is a whole length, `…_steps` are the
@@ -54,10 +56,10 @@ def changes(schedule: _types.Schedule) -> list[int]:
   return steps if len(steps) <= _MOST else [*steps[: _MOST - 1], steps[-1]]
 
 
-def _unsorted(schedule: _types.Schedule) -> Any:
-  arguments = _types.as_numbers(schedule.arguments)
+def _unsorted(schedule: _policy.Schedule) -> Any:
+  arguments = _evaluate.as_numbers(schedule.arguments)
   inner = arguments.get('schedule')
-  inside = changes(inner) if isinstance(inner, _types.Schedule) else []
+  inside = changes(inner) if isinstance(inner, _policy.Schedule) else []
   match schedule.constructor.__name__, arguments:
     case 'with_warmup' | 'shift', {'steps': steps}:
       return [steps, *(steps + step for step in inside)]
@@ -74,7 +76,7 @@ def _unsorted(schedule: _types.Schedule) -> Any:
       starts = [i * steps for i in range(min(rounds, _MOST))]
       inside = _before(steps, inside)[:20]
       return [start + s for start in starts for s in inside] + [rounds * steps]
-  parts = [value for value in arguments.values() if isinstance(value, _types.Schedule)]
+  parts = [value for value in arguments.values() if isinstance(value, _policy.Schedule)]
   if parts:
     return [step for part in parts for step in changes(part)]
   return _of_formula(schedule, arguments)
@@ -84,14 +86,14 @@ def _before(end: Any, steps: Sequence[Any]) -> list[Any]:
   return [step for step in steps if step < end]
 
 
-def _joined(parts: Sequence[_types.Schedule], boundaries: Sequence[Any]) -> list[Any]:
+def _joined(parts: Sequence[_policy.Schedule], boundaries: Sequence[Any]) -> list[Any]:
   found = []
   for part, start, end in zip(parts, (0, *boundaries), (*boundaries, np.inf)):
     found += [start, *_before(end, [start + step for step in changes(part)])]
   return found
 
 
-def _of_formula(schedule: _types.Schedule, arguments: Any) -> list[Any]:
+def _of_formula(schedule: _policy.Schedule, arguments: Any) -> list[Any]:
   """The ends of a formula's phases, by the names that its arguments have."""
   lengths = {
       name: value
@@ -122,7 +124,7 @@ def _of_formula(schedule: _types.Schedule, arguments: Any) -> list[Any]:
   return [*ends, last]
 
 
-def _rounds_of_decay(schedule: _types.Schedule, steps: int) -> int:
+def _rounds_of_decay(schedule: _policy.Schedule, steps: int) -> int:
   """How many rounds of so many steps until a tenth of the rate is left, or more."""
   rounds, end = _ROUNDS, float(schedule(0)) / 10
   while rounds < _MOST and float(schedule(min(rounds * steps, _types.MAX_STEP))) > end:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrax import _checks
+from lrax import _policy
 from lrax import _types
 from lrax import schedules as schedules_
 from lrax.plot import _length
@@ -98,10 +99,10 @@ def schedule(
   return axes
 
 
-def _open_loop(value: Any) -> _types.Schedule:
-  if callable(value) and not isinstance(value, _types.Schedule):
+def _open_loop(value: Any) -> _policy.Schedule:
+  if callable(value) and not isinstance(value, _policy.Schedule):
     value = schedules_.from_function(value)
-  if not isinstance(value, _types.Schedule):
+  if not isinstance(value, _policy.Schedule):
     raise _checks.refuse(
         'plot.schedule', 'schedules', 'schedules', value,
         'write a number as lrax.constant(number)', TypeError,

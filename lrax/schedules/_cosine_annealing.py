@@ -54,7 +54,6 @@ def cosine_annealing(
     >>> [round(float(policy(t)), 6) for t in (0, 50, 100, 200)]
     [1.0, 0.5, 0.0, 0.0]
   """
-  left, done = _progress.remaining(step, steps), _progress.elapsed(step, steps)
-  left, done = _wide.half_cosine(left, done)
+  done, left = _progress.cosine_phase(step, 0, steps)
   rest = _progress.complement(done, left, exponent)
   return _progress.between(init_value, end_value, rest, _wide.power(left, exponent))

@@ -6,6 +6,7 @@ import jax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.schedules import _progress
 from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
@@ -32,7 +33,8 @@ def exponential_decay(
     init_value: the rate at step 0, a finite number >= 0.
     decay_rate: the factor over `decay_steps`, a finite number > 0; above 1 the
       rate grows.
-    decay_steps: steps over which the factor applies, a whole number >= 1.
+    decay_steps: steps over which the factor applies, a whole number >= 1; a traced
+      0 counts as 1.
     staircase: whether the rate drops at once at the end of each `decay_steps`.
     end_value: the floor, a finite number >= 0.
 
@@ -56,6 +58,6 @@ def exponential_decay(
     >>> [float(policy(t)) for t in (0, 5, 10)]
     [1.0, 0.5, 0.25]
   """
-  periods = step // decay_steps if staircase else _wide.ratio(step, decay_steps)
+  periods = _progress.periods(step, decay_steps, staircase)
   rate = _wide.scaled_power(init_value, decay_rate, periods)
   return _wide.maximum(rate, end_value)

@@ -16,7 +16,7 @@ import operator
 from typing import Any
 
 from lrax import _checks
-from lrax import _types
+from lrax import _policy
 
 # No expression that a person writes is longer or deeper, and no number of a
 # schedule is larger than the largest float32.
@@ -235,4 +235,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_schedule(value: Any) -> bool:
-  return isinstance(value, _types.Schedule)
+  return isinstance(value, _policy.Schedule)

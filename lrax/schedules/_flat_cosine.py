@@ -11,11 +11,7 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _flat_within(owner: str, *, steps: Any, flat_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'flat_steps', flat_steps, 'steps', steps)
-
-
-@_schedule.formula(together=_flat_within)
+@_schedule.formula(together=_checks.within_steps('flat_steps'))
 def flat_cosine(
     step: Any,
     init_value: Numeric,
@@ -54,9 +50,6 @@ def flat_cosine(
     >>> [round(float(policy(t)), 6) for t in (0, 6, 8, 10, 11)]
     [1.0, 1.0, 0.5, 0.0, 0.0]
   """
-  local = _progress.since(step, flat_steps)
-  length = steps - flat_steps
-  left, done = _progress.remaining(local, length), _progress.elapsed(local, length)
-  left, done = _wide.half_cosine(left, done)
+  done, left = _progress.cosine_phase(step, flat_steps, steps - flat_steps)
   falling = _progress.between(init_value, end_value, done, left)
   return _wide.where(step < flat_steps, _wide.exact(init_value), falling)

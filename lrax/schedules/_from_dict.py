@@ -8,14 +8,14 @@ import difflib
 from typing import Any
 
 from lrax import _checks
-from lrax import _types
+from lrax import _policy
 from lrax.schedules import _named
 
 
 def from_dict(
     config: Any,
-    constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
-) -> _types.Schedule:
+    constructors: Mapping[str, Callable[..., _policy.Schedule]] | None = None,
+) -> _policy.Schedule:
   """Builds the schedule that `config` describes; see `Schedule.from_dict`."""
   known = _named.functions() | _named.combinations() | dict(constructors or {})
   return _build(config, known)

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 
 from lrax import _checks
-from lrax import _types
+from lrax import _policy
 from lrax.schedules import _constant
 from lrax.schedules import _schedule
 
 
 def _function(owner: str, name: str, value: Any) -> Any:
-  if not callable(value) or isinstance(value, _types.Schedule):
+  if not callable(value) or isinstance(value, _policy.Schedule):
     raise _checks.refuse(
         owner, name, 'a function of the step', value,
         'pass an optax schedule or a function step -> rate', TypeError,
@@ -54,7 +54,7 @@ def from_function(step: jax.Array, function: Callable[[Any], Any]):
   return function(step)
 
 
-def as_schedule(learning_rate: Any, owner: str = 'as_schedule') -> _types.Schedule:
+def as_schedule(learning_rate: Any, owner: str = 'as_schedule') -> _policy.Schedule:
   """Returns the policy that an optimizer's `learning_rate` stands for.
 
   Args:
@@ -77,7 +77,7 @@ def as_schedule(learning_rate: Any, owner: str = 'as_schedule') -> _types.Schedu
     >>> lrax.schedules.as_schedule(0.1)
     constant(0.1)
   """
-  if isinstance(learning_rate, _types.Schedule):
+  if isinstance(learning_rate, _policy.Schedule):
     return learning_rate
   if callable(learning_rate):
     return from_function(learning_rate)

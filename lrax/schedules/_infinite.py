@@ -92,16 +92,12 @@ def infinite(
     [0.5, 0.25, 0.125]
   """
   warming = _progress.elapsed(step, warmup_steps) * peak_value
-  local = _progress.since(step, warmup_steps)
-  done = _progress.elapsed(local, cooldown_steps)
-  left = _progress.remaining(local, cooldown_steps)
+  done, left = _progress.phase(step, warmup_steps, cooldown_steps)
   done, left = _shapes.cooldown(shape, None, done, left)
   cooling = _progress.between(peak_value, constant_value, done, left)
   rate = _wide.where(step < warmup_steps, warming, cooling)
   if anneal_at is None:
     anneal_at = _types.MAX_STEP - anneal_steps
-  local = _progress.since(step, anneal_at)
-  done = _progress.elapsed(local, anneal_steps)
-  left = _progress.remaining(local, anneal_steps)
+  done, left = _progress.phase(step, anneal_at, anneal_steps)
   annealing = _progress.geometric(constant_value, end_value, done, left)
   return _wide.where(step < anneal_at, rate, annealing)

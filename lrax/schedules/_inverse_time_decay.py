@@ -6,6 +6,7 @@ from typing import Any
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.schedules import _progress
 from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
@@ -28,7 +29,7 @@ def inverse_time_decay(
   Args:
     init_value: the rate at step 0, a finite number >= 0.
     decay_rate: how much the divisor grows in `decay_steps`, a finite number >= 0.
-    decay_steps: the unit of time, a whole number >= 1.
+    decay_steps: the unit of time, a whole number >= 1; a traced 0 counts as 1.
     staircase: whether the rate changes every `decay_steps` only.
     end_value: the lowest rate, a finite number >= 0.
 
@@ -51,8 +52,6 @@ def inverse_time_decay(
     >>> [float(policy(t)) for t in (0, 10, 30)]
     [1.0, 0.5, 0.25]
   """
-  time = _wide.ratio(step, decay_steps)
-  if staircase:
-    time = _wide.whole(step // decay_steps)
+  time = _progress.periods(step, decay_steps, staircase)
   rate = _wide.exact(init_value) / (time * decay_rate + 1.0)
   return _wide.maximum(rate, end_value)

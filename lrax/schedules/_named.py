@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lrax import _types
+from lrax import _policy
 from lrax import schedules
 from lrax.schedules import _algebra
 
 
-def functions() -> dict[str, Callable[..., _types.Schedule]]:
+def functions() -> dict[str, Callable[..., _policy.Schedule]]:
   """Those of `lrax.schedules` and `lrax.control`, under their plain names."""
   from lrax import control
 
@@ -21,7 +21,7 @@ def functions() -> dict[str, Callable[..., _types.Schedule]]:
   }
 
 
-def combinations() -> dict[str, Callable[..., _types.Schedule]]:
+def combinations() -> dict[str, Callable[..., _policy.Schedule]]:
   """Those behind the methods and operators of a schedule."""
   return {name: getattr(_algebra, name) for name in _algebra.__all__}
 
@@ -30,4 +30,4 @@ def _makes_schedules(function: object) -> bool:
   """Whether it is annotated so: by the class, or by its name in a plain function."""
   hint = getattr(function, '__annotations__', {}).get('return')
   name = getattr(function, '__name__', '')
-  return name != 'parse' and hint in (_types.Schedule, '_types.Schedule')
+  return name != 'parse' and hint in (_policy.Schedule, '_policy.Schedule')

@@ -6,6 +6,7 @@ from typing import Any
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.schedules import _progress
 from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
@@ -28,7 +29,7 @@ def natural_exponential_decay(
   Args:
     init_value: the rate at step 0, a finite number >= 0.
     decay_rate: the decay in `decay_steps`, a finite number >= 0.
-    decay_steps: the unit of time, a whole number >= 1.
+    decay_steps: the unit of time, a whole number >= 1; a traced 0 counts as 1.
     staircase: whether the rate changes every `decay_steps` only.
     end_value: the lowest rate, a finite number >= 0.
 
@@ -50,8 +51,6 @@ def natural_exponential_decay(
     >>> [round(float(policy(t)), 6) for t in (0, 4)]
     [1.0, 0.367879]
   """
-  time = _wide.ratio(step, decay_steps)
-  if staircase:
-    time = _wide.whole(step // decay_steps)
+  time = _progress.periods(step, decay_steps, staircase)
   rate = _wide.exp(time * decay_rate * -1.0) * init_value
   return _wide.maximum(rate, end_value)

@@ -92,19 +92,14 @@ def one_cycle(
   final = final / _wide.exact(final_div_factor)
   down = up + up if three_phase else steps
 
-  def share(begin, end):
-    local = _progress.since(step, begin)
-    return (
-        _progress.elapsed(local, end - begin), _progress.remaining(local, end - begin)
-    )
-
   # Which phase, where in it, and from which rate to which one it goes.
-  (done, left), first, last = share(0, up), start, peak
+  (done, left), first, last = _progress.phase(step, 0, up), start, peak
   phases = [(up, down, peak, start if three_phase else final)]
   if three_phase:
     phases.append((down, steps, start, final))
   for begin, end, high, low in phases:
-    started, (own_done, own_left) = step >= begin, share(begin, end)
+    started = step >= begin
+    own_done, own_left = _progress.phase(step, begin, end - begin)
     done = _wide.where(started, own_done, done)
     left = _wide.where(started, own_left, left)
     first = _wide.where(started, high, first)

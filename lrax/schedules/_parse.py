@@ -6,15 +6,15 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
-from lrax import _types
+from lrax import _policy
 from lrax.schedules import _expression
 from lrax.schedules import _named
 
 
 def parse(
     text: str,
-    constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
-) -> _types.Schedule:
+    constructors: Mapping[str, Callable[..., _policy.Schedule]] | None = None,
+) -> _policy.Schedule:
   """Returns the schedule that a text such as `repr(schedule)` describes.
 
   For configs and command lines: the text is read as Python's syntax, but it is
@@ -57,7 +57,7 @@ def parse(
   """
   read = expression('parse', 'text', text, constructors)
   schedule = read.read(read.node)
-  if not isinstance(schedule, _types.Schedule):
+  if not isinstance(schedule, _policy.Schedule):
     raise read.refuse(
         read.node, 'a schedule', 'for example cosine_annealing(0.1, steps=1000)'
     )
@@ -68,13 +68,13 @@ def expression(
     owner: str,
     argument: str,
     text: Any,
-    constructors: Mapping[str, Callable[..., _types.Schedule]] | None = None,
+    constructors: Mapping[str, Callable[..., _policy.Schedule]] | None = None,
 ) -> _expression.Expression:
   """The text, to be read with the names of lrax's schedules and their methods."""
   methods = {
       name: function
       for name, function in _named.combinations().items()
-      if name in vars(_types.Schedule)
+      if name in vars(_policy.Schedule)
   }
   functions = {}
   for name, function in _named.functions().items():

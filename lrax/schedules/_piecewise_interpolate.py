@@ -66,13 +66,19 @@ def piecewise_interpolate(
     >>> [float(policy(t)) for t in (0, 1, 4, 6, 8, 9)]
     [0.0, 0.25, 1.0, 0.75, 0.5, 0.5]
   """
-  rate = _wide.exact(values[0])
-  knots = zip((0, *boundaries), boundaries, values, values[1:])
-  for start, end, low, high in knots:
-    local = _progress.since(step, start)
-    done = _progress.elapsed(local, end - start)
-    left = _progress.remaining(local, end - start)
-    if shape == 'cosine':
-      done, left = _wide.half_cosine(done, left)
-    rate = _wide.where(step >= start, _progress.between(low, high, done, left), rate)
-  return rate
+  if not boundaries:
+    return _wide.exact(values[0])
+  # Which piece, and from which value to which one it goes; one share for all.
+  starts = (0, *boundaries)
+  steps = [end - begin for begin, end in zip(starts, boundaries)]
+  first, last = _wide.exact(values[0]), _wide.exact(values[1])
+  start, length = starts[0], steps[0]
+  choose = _wide.namespace(step, *starts).where
+  for begin, own, low, high in zip(starts[1:], steps[1:], values[1:], values[2:]):
+    began = step >= begin
+    start, length = choose(began, begin, start), choose(began, own, length)
+    first, last = _wide.where(began, low, first), _wide.where(began, high, last)
+  done, left = _progress.phase(step, start, length)
+  if shape == 'cosine':
+    done, left = _wide.half_cosine(done, left)
+  return left * first + done * last

@@ -89,10 +89,6 @@ def power_decay(
   """
   knee = warmup_steps if knee_steps is None else knee_steps
   knee = _wide.namespace(knee).maximum(knee, 1)
-  if steps is None:
-    at = None
-  else:
-    at = _wide.namespace(steps, cooldown_steps).maximum(steps - cooldown_steps, 0)
 
   def before_the_end(step):
     later = _wide.namespace(step, knee).maximum(step, knee)
@@ -101,11 +97,10 @@ def power_decay(
         step < warmup_steps, _progress.elapsed(step, warmup_steps), falling
     ) * peak_value
 
-  if at is None:
+  if steps is None:
     return before_the_end(step)
+  at = _wide.namespace(steps, cooldown_steps).maximum(steps - cooldown_steps, 0)
   reached = before_the_end(_wide.namespace(step, at).minimum(step, at))
-  local = _progress.since(step, at)
-  left = _progress.remaining(local, cooldown_steps)
-  done = _progress.elapsed(local, cooldown_steps)
+  done, left = _progress.phase(step, at, cooldown_steps)
   ending = left * reached + done * end_value
   return _wide.where(step < at, reached, ending)

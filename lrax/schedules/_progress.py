@@ -36,6 +36,35 @@ def since(step: Any, start: Any) -> Any:
   return _wide.namespace(step, start).maximum(step - start, 0)
 
 
+def phase(step: Any, start: Any, steps: Any) -> tuple[Any, Any]:
+  """The shares done and left of the phase of `steps` that begins at `start`."""
+  local = since(step, start)
+  return elapsed(local, steps), remaining(local, steps)
+
+
+def cosine_phase(step: Any, start: Any, steps: Any) -> tuple[Any, Any]:
+  """`_wide.half_cosine` of the shares done and left of a phase.
+
+  Only the smaller one is divided: whole numbers are cheaper to compare.
+  """
+  xp = _wide.namespace(step, start, steps)
+  length = xp.maximum(steps, 1)
+  done = xp.where(step - start >= steps, length, since(step, start))
+  is_small = done < length - done
+  share = _wide.ratio(xp.where(is_small, done, length - done), length)
+  near, far = _wide.near_cosine(share)
+  return _wide.where(is_small, near, far), _wide.where(is_small, far, near)
+
+
+def periods(step: Any, length: Any, staircase: bool) -> Any:
+  """How many periods of `length` steps are over; whole ones with `staircase`.
+
+  A period of zero length, which only a traced one can have, counts as one step.
+  """
+  length = _wide.namespace(length).maximum(length, 1)
+  return _wide.whole(step // length) if staircase else _wide.ratio(step, length)
+
+
 def part_of(steps: Any, share: Any) -> Any:
   """floor(steps * share), whole, for a share in [0, 1].
 

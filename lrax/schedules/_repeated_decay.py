@@ -97,9 +97,7 @@ def repeated_decay(
   peak = _wide.exact(peak_value)
   start = 0
   for index, end in enumerate(boundaries):
-    local = _progress.since(step, end - decay_steps)
-    done = _progress.elapsed(local, decay_steps)
-    left = _progress.remaining(local, decay_steps)
+    done, left = _progress.phase(step, end - decay_steps, decay_steps)
     done, left = _shapes.cooldown(shape, shape_parameter, done, left)
     falling = left * peak + done * end_value
     if index:

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrax import _checks
+from lrax import _evaluate
+from lrax import _policy
 from lrax import _types
 from lrax.schedules import _wide
 
@@ -24,14 +26,14 @@ class OpenLoop(NamedTuple):
   """The rule of a formula `(step, **arguments) -> rate`; it has no memory."""
 
   formula: Callable[..., Any]
-  ready: Callable[..., dict[str, Any]] = _types.as_arrays
+  ready: Callable[..., dict[str, Any]] = _evaluate.as_arrays
 
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     del arguments
     return False
 
   def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    return _types.decide(self, arguments, np.zeros((), np.int32), (), None)
+    return _evaluate.decide(self, arguments, np.zeros((), np.int32), (), None)
 
   def decide(
       self,
@@ -51,7 +53,7 @@ def constructor(
     leading: int,
     checks: Mapping[str, _checks.Check],
     together: Callable[..., None] | None = None,
-) -> Callable[..., _types.Schedule]:
+) -> Callable[..., _policy.Schedule]:
   """Makes the public constructor of a member from the function it is written as.
 
   Args:
@@ -79,11 +81,11 @@ def constructor(
   all_checks = {p.name: _checks.for_parameter(p) for p in parameters}
   all_checks.update(checks)
   public = signature.replace(
-      parameters=parameters, return_annotation=_types.Schedule
+      parameters=parameters, return_annotation=_policy.Schedule
   )
 
   @functools.wraps(function)
-  def construct(*args: Any, **kwargs: Any) -> _types.Schedule:
+  def construct(*args: Any, **kwargs: Any) -> _policy.Schedule:
     try:
       bound = public.bind(*args, **kwargs)
     except TypeError as error:
@@ -98,15 +100,15 @@ def constructor(
     }
     if together is not None:
       # A JAX scalar that is not traced has a value to check, as a number has.
-      together(function.__name__, **_types.as_numbers(arguments))
-    return _types.Schedule(construct, rule, arguments)
+      together(function.__name__, **_evaluate.as_numbers(arguments))
+    return _policy.Schedule(construct, rule, arguments)
 
   construct.__signature__ = public  # type: ignore[attr-defined]
   construct.__annotations__ = {
       name: hint
       for name, hint in _hints(function).items()
       if name in public.parameters
-  } | {'return': _types.Schedule}
+  } | {'return': _policy.Schedule}
   del construct.__wrapped__  # type: ignore[attr-defined]
   return construct
 
@@ -115,19 +117,20 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
   """The function's annotations, resolved where its own module can."""
   try:
     return typing.get_type_hints(function)
-  except Exception:  # a name that only a type checker sees
+  except (AttributeError, NameError, SyntaxError, TypeError):
+    # It names what only a type checker sees, or is text that is no type.
     return dict(function.__annotations__)
 
 
 @overload
-def schedule(function: Callable[..., Any], /) -> Callable[..., _types.Schedule]:
+def schedule(function: Callable[..., Any], /) -> Callable[..., _policy.Schedule]:
   ...
 
 
 @overload
 def schedule(
     *, together: Callable[..., None] | None = None, **checks: _checks.Check
-) -> Callable[[Callable[..., Any]], Callable[..., _types.Schedule]]:
+) -> Callable[[Callable[..., Any]], Callable[..., _policy.Schedule]]:
   ...
 
 
@@ -201,6 +204,6 @@ def formula(
   """
   if function is None:
     return functools.partial(formula, together=together, **checks)
-  rule = OpenLoop(function, _types.as_numbers)
+  rule = OpenLoop(function, _evaluate.as_numbers)
   return constructor(function, rule, 1, checks, together)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrax import _types
+from lrax import _policy
 from lrax._types import Numeric
 from lrax.schedules import _from_function
 from lrax.schedules._algebra import cooldown
@@ -16,7 +16,7 @@ def swa_tail(
     swa_value: Numeric,
     steps: Numeric = 10,
     shape: str = 'cosine',
-) -> _types.Schedule:
+) -> _policy.Schedule:
   """Goes from where a schedule is to the rate at which weights are averaged.
 
   Formula:

@@ -11,11 +11,7 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _warmup_within(owner: str, *, steps: Any, warmup_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'warmup_steps', warmup_steps, 'steps', steps)
-
-
-@_schedule.formula(together=_warmup_within)
+@_schedule.formula(together=_checks.within_steps('warmup_steps'))
 def warmup_cosine(
     step: Any,
     peak_value: Numeric,
@@ -58,10 +54,7 @@ def warmup_cosine(
     >>> [round(float(policy(t)), 6) for t in (0, 2, 4, 6, 8, 9)]
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
   """
-  local = _progress.since(step, warmup_steps)
-  length = steps - warmup_steps
-  left, done = _progress.remaining(local, length), _progress.elapsed(local, length)
-  left, done = _wide.half_cosine(left, done)
+  done, left = _progress.cosine_phase(step, warmup_steps, steps - warmup_steps)
   falling = _progress.between(peak_value, end_value, done, left)
   warming = _progress.warming(step, warmup_steps, init_value, peak_value)
   return _wide.where(step < warmup_steps, warming, falling)

@@ -11,12 +11,10 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _warmup_within(owner: str, *, steps: Any, warmup_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'warmup_steps', warmup_steps, 'steps', steps)
-
-
 @_schedule.formula(
-    together=_warmup_within, peak_value=_checks.positive, end_value=_checks.positive
+    together=_checks.within_steps('warmup_steps'),
+    peak_value=_checks.positive,
+    end_value=_checks.positive,
 )
 def warmup_exponential(
     step: Any,
@@ -59,9 +57,7 @@ def warmup_exponential(
     >>> [round(float(policy(t)), 6) for t in (0, 2, 4, 6, 8, 9)]
     [0.0, 0.5, 1.0, 0.1, 0.01, 0.01]
   """
-  local = _progress.since(step, warmup_steps)
-  length = steps - warmup_steps
-  left, done = _progress.remaining(local, length), _progress.elapsed(local, length)
+  done, left = _progress.phase(step, warmup_steps, steps - warmup_steps)
   falling = _progress.geometric(peak_value, end_value, done, left)
   warming = _progress.warming(step, warmup_steps, init_value, peak_value)
   return _wide.where(step < warmup_steps, warming, falling)

@@ -11,11 +11,9 @@ from lrax.schedules import _schedule
 from lrax.schedules import _wide
 
 
-def _warmup_within(owner: str, *, steps: Any, warmup_steps: Any, **_: Any) -> None:
-  _checks.at_most(owner, 'warmup_steps', warmup_steps, 'steps', steps)
-
-
-@_schedule.formula(together=_warmup_within, power=_checks.positive)
+@_schedule.formula(
+    together=_checks.within_steps('warmup_steps'), power=_checks.positive
+)
 def warmup_polynomial(
     step: Any,
     peak_value: Numeric,
@@ -58,9 +56,7 @@ def warmup_polynomial(
     >>> [round(float(policy(t)), 6) for t in (0, 2, 4, 6, 8, 9)]
     [0.0, 0.5, 1.0, 0.25, 0.0, 0.0]
   """
-  local = _progress.since(step, warmup_steps)
-  length = steps - warmup_steps
-  left, done = _progress.remaining(local, length), _progress.elapsed(local, length)
+  done, left = _progress.phase(step, warmup_steps, steps - warmup_steps)
   falling = _progress.between(
       peak_value, end_value,
       _progress.complement(done, left, power), _wide.power(left, power),

@@ -85,9 +85,7 @@ def warmup_stable_decay(
     [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.0]
   """
   rate = _progress.warming(step, warmup_steps, init_value, peak_value)
-  local = _progress.since(step, steps - decay_steps)
-  done = _progress.elapsed(local, decay_steps)
-  left = _progress.remaining(local, decay_steps)
+  done, left = _progress.phase(step, steps - decay_steps, decay_steps)
   done, left = _shapes.cooldown(shape, shape_parameter, done, left)
   falling = _progress.between(peak_value, end_value, done, left)
   return _wide.where(step >= steps - decay_steps, falling, rate)

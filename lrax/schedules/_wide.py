@@ -322,13 +322,17 @@ def half_cosine(share: Any, rest: Any) -> tuple[Any, Any]:
     rest: 1 - share; given, because a difference would cancel.
   """
   is_small = high(share) < high(rest)
-  x = where(is_small, share, rest)
-  if isinstance(x, Wide):
-    near = Wide(*_near_cosine(x.parts))
-  else:
-    near = namespace(x).sin(x * (math.pi / 2)) ** 2
-  far = 1.0 - near
+  near, far = near_cosine(where(is_small, share, rest))
   return where(is_small, near, far), where(is_small, far, near)
+
+
+def near_cosine(share: Any) -> tuple[Any, Any]:
+  """The same for a share that is at most half."""
+  if isinstance(share, Wide):
+    near = Wide(*_near_cosine(share.parts))
+  else:
+    near = namespace(share).sin(share * (math.pi / 2)) ** 2
+  return near, 1.0 - near
 
 
 # Pieces.

@@ -140,7 +140,7 @@ def test_what_would_be_longer_than_any_clock_still_has_a_length():
   assert _length.length([policy]) == 2**31 - 2
   axes = lrax.plot.schedule(policy)
   assert axes.lines[0].get_xdata()[-1] == 2**31 - 1
-  for _ in range(9):  # its last change comes at no finite step
+  for _ in range(5):  # its last change comes 1e190 times as late
     policy = policy.stretch(1e38)
   assert _length.length([policy]) == 2**31 - 2
 

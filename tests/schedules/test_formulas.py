@@ -819,6 +819,36 @@ def test_phases_of_no_length_vanish(call, same):
   np.testing.assert_array_equal(call.build()(steps), expected)
 
 
+@pytest.mark.parametrize('staircase', [False, True])
+@pytest.mark.parametrize(
+    'decay',
+    [
+        lrax.exponential_decay,
+        lrax.inverse_time_decay,
+        lrax.natural_exponential_decay,
+    ],
+)
+def test_a_traced_period_of_no_length_is_one_step(decay, staircase):
+  """It cannot be refused when it is built, and at step 0 it would be 0 / 0."""
+  rates = jax.jit(lambda n: decay(0.1, 0.5, n, staircase)(np.array([0, 5])))
+  np.testing.assert_array_equal(rates(0), rates(1))
+  assert np.isfinite(rates(0)).all() and rates(0)[1] < rates(0)[0] == np.float32(0.1)
+  assert np.isfinite(jax.jit(lambda n: decay(0.1, 0.5, n, staircase)(5))(0))
+
+
+def test_what_is_stretched_to_no_length_is_over_at_step_1():
+  line = lrax.linear(0.3, 0.01, 12)
+
+  def rates(factor):
+    return line.stretch(factor)(np.array([0, 1, 5, 2**31 - 1]))
+
+  expected = np.float32([0.3, 0.01, 0.01, 0.01])
+  np.testing.assert_allclose(jax.jit(rates)(0.0), expected, 2.0**-22)
+  assert np.isfinite(jax.jacrev(rates)(0.0)).all()
+  for short in (1e-300, 2.0**-40, 2.0**-31):
+    np.testing.assert_array_equal(rates(short), expected)
+
+
 # --- by progress, and at random ----------------------------------------------
 
 

@@ -55,6 +55,19 @@ def test_the_annotations_of_every_constructor_resolve():
     assert typing.get_type_hints(constructor)['return'] is lrax.Schedule
 
 
+@pytest.mark.parametrize(
+    'hint', ['NameOfNothing', 'typing.NameOfNothing', 'a word or two', '"text" | 1']
+)
+def test_an_annotation_that_is_no_type_stays_as_it_is(hint):
+  def formula(step, init_value):
+    return init_value + 0.0 * step
+
+  formula.__annotations__['init_value'] = hint
+  constructor = lrax.schedule(formula)
+  assert constructor.__annotations__['init_value'] == hint
+  assert constructor(0.5)(0) == 0.5
+
+
 def test_arguments_by_position_and_by_name_are_the_same():
   by_name = recorded(decay_steps=10, init_value=0.5, shape=1.0)
   assert recorded(0.5, 10) == by_name

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from lrax import _checks
-from lrax import _types
+from lrax import _policy
 from lrax._types import Numeric
 from lrax.schedules import _wide
 from lrax.schedules._algebra import _parts
 
 
-def _show_product(schedule: _types.Schedule) -> str:
+def _show_product(schedule: _policy.Schedule) -> str:
   left, right = schedule.arguments.values()
   # Products group from the left, so only a product on the right needs brackets.
   right = _parts.wrapped(right, ('sum', 'product'))
   return f"{_parts.wrapped(left, ('sum',))} * {right}"
 
 
-def _show_sum(schedule: _types.Schedule) -> str:
+def _show_sum(schedule: _policy.Schedule) -> str:
   left, right = schedule.arguments.values()
   return f"{_parts.wrapped(left, ())} + {_parts.wrapped(right, ('sum',))}"
 

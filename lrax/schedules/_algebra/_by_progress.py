@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrax import _checks
+from lrax import _evaluate
 from lrax import _types
 from lrax._types import Numeric
 from lrax.schedules import _schedule
@@ -45,7 +46,7 @@ class _ByProgress(NamedTuple):
     now = _nearest(share, arguments['total'])
     now = jnp.where(signals.active & ~jnp.isnan(share), now, last)
     schedule = arguments['schedule']
-    rate, inner = _types.decide(
+    rate, inner = _evaluate.decide(
         schedule.rule, schedule.arguments, now, inner, signals
     )
     return rate, (now, inner)

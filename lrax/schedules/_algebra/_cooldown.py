@@ -74,8 +74,7 @@ def cooldown(
   """
   xp = _wide.namespace(step, at)
   base = schedule(xp.minimum(step, at), step < at)
-  local = xp.maximum(step - at, 0)
-  done, left = _progress.elapsed(local, steps), _progress.remaining(local, steps)
+  done, left = _progress.phase(step, at, steps)
   done, left = _shapes.cooldown(shape, shape_parameter, done, left)
   falling = _progress.between(base, end_value, done, left)
   return _wide.where(step < at, base, falling)

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrax import _checks
-from lrax import _types
+from lrax import _policy
 from lrax._types import Numeric
 from lrax.schedules import _wide
 from lrax.schedules._algebra import _parts
 
 
-def _schedules(owner: str, name: str, value: Any) -> tuple[_types.Schedule, ...]:
-  if isinstance(value, _types.Schedule) or not isinstance(value, Sequence):
+def _schedules(owner: str, name: str, value: Any) -> tuple[_policy.Schedule, ...]:
+  if isinstance(value, _policy.Schedule) or not isinstance(value, Sequence):
     raise _checks.refuse(
         owner, name, 'a list of schedules', value,
         'put even a single one in a list', TypeError,

@@ -18,7 +18,10 @@ import jax
 from jax.core import Tracer
 import numpy as np
 
+from lrax import _call
 from lrax import _checks
+from lrax import _evaluate
+from lrax import _policy
 from lrax import _types
 from lrax.schedules import _from_function
 from lrax.schedules import _schedule
@@ -28,7 +31,7 @@ from lrax.schedules import _wide
 class Part:
   """A schedule inside a combination, with its share of the memory."""
 
-  def __init__(self, schedule: _types.Schedule, memory: Any, signals: Any):
+  def __init__(self, schedule: _policy.Schedule, memory: Any, signals: Any):
     self.schedule = schedule
     self.memory = memory
     self._signals = signals
@@ -44,7 +47,7 @@ class Part:
     signals = self._signals
     if signals is not None and active is not True:
       signals = signals._replace(active=signals.active & active)
-    rate, self.memory = _types.decide(rule, arguments, step, self.memory, signals)
+    rate, self.memory = _evaluate.decide(rule, arguments, step, self.memory, signals)
     return rate
 
 
@@ -52,7 +55,7 @@ class Combination(NamedTuple):
   """The rule of a formula `(step, **arguments)` over parts."""
 
   formula: Callable[..., Any]
-  show: Callable[[_types.Schedule], str]
+  show: Callable[[_policy.Schedule], str]
 
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     return any(part.closed_loop for part in parts_of(arguments))
@@ -62,7 +65,7 @@ class Combination(NamedTuple):
     if self.closed_loop(arguments):
       memory = tuple(p.rule.start(p.arguments)[1] for p in parts_of(arguments))
     step = np.zeros((), np.int32)
-    return _types.decide(self, arguments, step, memory, None)[0], memory
+    return _evaluate.decide(self, arguments, step, memory, None)[0], memory
 
   def decide(
       self,
@@ -76,23 +79,23 @@ class Combination(NamedTuple):
     memories: Any = memory if closed else ((),) * len(schedules)
     parts = [Part(s, m, signals) for s, m in zip(schedules, memories)]
     remaining = iter(parts)
-    numbers = _types.as_numbers(arguments)
+    numbers = _evaluate.as_numbers(arguments)
     ready = {k: _replace_parts(v, remaining) for k, v in numbers.items()}
     with _wide.precision(arguments):
       rate = self.formula(step, **ready)
     return rate, tuple(part.memory for part in parts) if closed else memory
 
 
-def parts_of(arguments: Mapping[str, Any]) -> list[_types.Schedule]:
+def parts_of(arguments: Mapping[str, Any]) -> list[_policy.Schedule]:
   """The schedules among the arguments, in order."""
-  is_schedule = lambda x: isinstance(x, _types.Schedule)
+  is_schedule = lambda x: isinstance(x, _policy.Schedule)
   values = list(arguments.values())
   return [x for x in jax.tree.leaves(values, is_leaf=is_schedule) if is_schedule(x)]
 
 
 def _replace_parts(value: Any, parts: Any) -> Any:
   """The argument with each schedule replaced by the next part."""
-  if isinstance(value, _types.Schedule):
+  if isinstance(value, _policy.Schedule):
     return next(parts)
   if isinstance(value, tuple):
     return tuple(_replace_parts(v, parts) for v in value)
@@ -100,22 +103,22 @@ def _replace_parts(value: Any, parts: Any) -> Any:
 
 
 def combination(
-    show: Callable[[_types.Schedule], str] = _types.show_call,
+    show: Callable[[_policy.Schedule], str] = _call.show_call,
     together: Callable[..., None] | None = None,
     **checks: _checks.Check,
-) -> Callable[[Callable[..., Any]], Callable[..., _types.Schedule]]:
+) -> Callable[[Callable[..., Any]], Callable[..., _policy.Schedule]]:
   """Turns a formula over parts into a constructor, as `schedule` does."""
 
-  def decorate(formula: Callable[..., Any]) -> Callable[..., _types.Schedule]:
+  def decorate(formula: Callable[..., Any]) -> Callable[..., _policy.Schedule]:
     rule = Combination(formula, show)
     return _schedule.constructor(formula, rule, 1, checks, together)
 
   return decorate
 
 
-def part(owner: str, name: str, value: Any) -> _types.Schedule:
+def part(owner: str, name: str, value: Any) -> _policy.Schedule:
   """A check for one part: a schedule, or a function of the step."""
-  if isinstance(value, _types.Schedule):
+  if isinstance(value, _policy.Schedule):
     return value
   if callable(value):
     return _from_function.from_function(value)
@@ -139,12 +142,12 @@ def at(part: Any, step: jax.Array) -> Any:
 def wrapped(schedule: Any, operators: tuple[str, ...]) -> str:
   """The expression, in brackets where it is one of these operators."""
   text = repr(schedule)
-  if isinstance(schedule, _types.Schedule):
+  if isinstance(schedule, _policy.Schedule):
     if schedule.constructor.__name__ in operators:
       return f'({text})'
   return '<traced>' if isinstance(schedule, Tracer) else text
 
 
-def show_method(schedule: _types.Schedule) -> str:
+def show_method(schedule: _policy.Schedule) -> str:
   inner = wrapped(schedule.arguments['schedule'], ('sum', 'product'))
-  return f"{inner}.{_types.show_call(schedule, skip=('schedule',))}"
+  return f"{inner}.{_call.show_call(schedule, skip=('schedule',))}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lrax import _checks
+from lrax import _policy
 from lrax import _types
 from lrax._types import Numeric
 from lrax.schedules import _wide
@@ -137,13 +138,13 @@ def every(step: Any, schedule: Any, steps: Numeric):
 _MOST_NESTED = 6
 
 
-def _nested(schedule: _types.Schedule) -> int:
+def _nested(schedule: _policy.Schedule) -> int:
   """How many stretches lie within each other."""
   inner = max(map(_nested, _parts.parts_of(schedule.arguments)), default=0)
   return inner + (schedule.constructor is stretch)
 
 
-def _not_too_deep(owner: str, *, schedule: _types.Schedule, **_: Any) -> None:
+def _not_too_deep(owner: str, *, schedule: _policy.Schedule, **_: Any) -> None:
   if _nested(schedule) >= _MOST_NESTED:
     raise _checks.refuse(
         owner, 'schedule', f'with fewer than {_MOST_NESTED} stretches inside',
@@ -166,7 +167,8 @@ def stretch(step: Any, schedule: Any, factor: Numeric):
   Args:
     schedule: the policy. One that drops in stairs ramps down over `factor`
       steps here; `every` keeps stairs.
-    factor: how many times as long, a finite number > 0; below 1 it is shorter.
+    factor: how many times as long, a finite number > 0; below 1 it is shorter. With a
+      traced 0 it is over at step 1.
 
   Returns:
     A `lrax.Schedule`, closed loop where `schedule` is.
@@ -190,7 +192,10 @@ def stretch(step: Any, schedule: Any, factor: Numeric):
     before = step // times
     share = _wide.ratio(step - before * times, times)
   else:
-    before, share = _wide.floor(_wide.whole(step) / _wide.exact(factor))
+    factor = _wide.exact(factor)
+    # All that is shorter is over at step 1, and a traced 0 too.
+    factor = _wide.namespace(factor).maximum(factor, 2.0**-31)
+    before, share = _wide.floor(_wide.whole(step) / factor)
   xp = _wide.namespace(before)
   after = xp.minimum(before, _types.MAX_STEP - 1) + 1
   rate = schedule(before)

@@ -76,8 +76,10 @@ def with_noise(
     (True, True)
   """
   rate = schedule(step)
-  seed = np.uint32(seed) if isinstance(seed, int) else seed
-  noise = _noise(jnp.asarray(step, jnp.int32), seed, limit, std, distribution)
+  noise = _noise(
+      jnp.asarray(step, jnp.int32), jnp.asarray(seed, jnp.uint32), limit, std,
+      distribution,
+  )
   if _wide.is_known(rate) and not isinstance(noise, Tracer):
     noise = np.asarray(noise, np.float64)
   return rate * (_wide.exact(noise) + 1.0)
@@ -85,7 +87,7 @@ def with_noise(
 
 @functools.partial(jax.jit, static_argnames='distribution')
 def _noise(step: Any, seed: Any, limit: Any, std: Any, distribution: str) -> Any:
-  bits = _threefry(seed.astype(jnp.uint32), step.astype(jnp.uint32))
+  bits = _threefry(seed, step.astype(jnp.uint32))
   # An odd number of 2**-24ths within (-1, 1), which is never an end.
   share = (2 * (bits >> 8).astype(jnp.int32) + 1 - 2**24).astype(jnp.float32)
   share = share.astype(_types.rate_dtype()) * 2.0**-24
