@@ -339,7 +339,18 @@ def hand_adabelief(p, g, s, a, rate, t):
   s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
   s['s'] = b2 * s.get('s', 0) + (1 - b2) * (g - s['m']) ** 2 + eps
   m, v = s['m'] / (1 - b1**t), s['s'] / (1 - b2**t)
-  return p - rate * m / (np.sqrt(v) + eps)
+  if a.get('amsgrad'):
+    s['top'] = np.maximum(s.get('top', 0), s['s'])
+    v = s['top'] / (1 - b2**t)
+  if not a['rectify']:
+    return p - rate * m / (np.sqrt(v) + eps)
+  last = 2 / (1 - b2) - 1
+  rho = last - 2 * t * b2**t / (1 - b2**t)
+  if rho < 5:
+    return p - rate * m
+  r = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
+  scale = math.sqrt(r * (1 - b2**t))
+  return p - rate * scale * m / (np.sqrt(s['s']) + eps)
 
 
 @each
@@ -385,7 +396,10 @@ def hand_adadelta(p, g, s, a, rate, t):
 @each
 def hand_radam(p, g, s, a, rate, t):
   b1, b2 = a['betas']
-  g = g + a['weight_decay'] * p
+  if a.get('decoupled_weight_decay'):
+    p = p - rate * a['weight_decay'] * p
+  else:
+    g = g + a['weight_decay'] * p
   s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
   s['v'] = b2 * s.get('v', 0) + (1 - b2) * g * g
   m = s['m'] / (1 - b1**t)
@@ -399,6 +413,33 @@ def hand_radam(p, g, s, a, rate, t):
 
 
 @each
+def hand_nadam(p, g, s, a, rate, t):
+  b1, b2 = a['betas']
+  g = g + a['weight_decay'] * p
+  mu = lambda k: b1 * (1 - 0.5 * 0.96 ** (k * a['momentum_decay']))
+  s['mu'] = s.get('mu', 1) * mu(t)
+  s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
+  s['v'] = b2 * s.get('v', 0) + (1 - b2) * g * g
+  u = (1 - mu(t)) / (1 - s['mu']) * g
+  u = u + mu(t + 1) / (1 - s['mu'] * mu(t + 1)) * s['m']
+  return p - rate * u / (np.sqrt(s['v'] / (1 - b2**t)) + a['eps'])
+
+
+@each
+def hand_amsgrad(p, g, s, a, rate, t):
+  b1, b2 = a['betas']
+  if a.get('decoupled'):
+    p = p - rate * a['weight_decay'] * p
+  else:
+    g = g + a['weight_decay'] * p
+  s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
+  s['v'] = b2 * s.get('v', 0) + (1 - b2) * g * g
+  s['top'] = np.maximum(s.get('top', 0), s['v'])
+  m, v = s['m'] / (1 - b1**t), s['top'] / (1 - b2**t)
+  return p - rate * m / (np.sqrt(v) + a['eps'])
+
+
+@each
 def hand_lion(p, g, s, a, rate, t):
   b1, b2 = a['betas']
   m = s.get('m', 0)
@@ -407,15 +448,19 @@ def hand_lion(p, g, s, a, rate, t):
   return p - rate * np.sign(b1 * m + (1 - b1) * g)
 
 
+def cautious(u, g):
+  mask = (u * g > 0) * 1.0
+  return u * mask / max(mask.mean(), 1e-3)
+
+
 @each
 def hand_cautious_lion(p, g, s, a, rate, t):
   b1, b2 = a['betas']
   m = s.get('m', 0)
   p = p - rate * a['weight_decay'] * p
   u = np.sign(b1 * m + (1 - b1) * g)
-  mask = (u * g > 0) * 1.0
   s['m'] = b2 * m + (1 - b2) * g
-  return p - rate * u * mask / max(mask.mean(), 1e-3)
+  return p - rate * cautious(u, g)
 
 
 @each
@@ -425,8 +470,7 @@ def hand_cautious_adamw(p, g, s, a, rate, t):
   s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
   s['v'] = b2 * s.get('v', 0) + (1 - b2) * g * g
   u = s['m'] / (1 - b1**t) / (np.sqrt(s['v'] / (1 - b2**t)) + a['eps'])
-  mask = (u * g > 0) * 1.0
-  return p - rate * u * mask / max(mask.mean(), 1e-3)
+  return p - rate * cautious(u, g)
 
 
 @each
@@ -435,8 +479,11 @@ def hand_grams(p, g, s, a, rate, t):
   p = p - rate * a['weight_decay'] * p
   s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
   s['v'] = b2 * s.get('v', 0) + (1 - b2) * g * g
+  eps = a['eps']
+  if 'correct_bias' not in a:  # eps after the correction
+    eps = eps * math.sqrt(1 - b2**t)
   scale = rate * math.sqrt(1 - b2**t) / (1 - b1**t)
-  return p - scale * np.sign(g) * abs(s['m']) / (np.sqrt(s['v']) + a['eps'])
+  return p - scale * np.sign(g) * abs(s['m']) / (np.sqrt(s['v']) + eps)
 
 
 @each
@@ -480,7 +527,8 @@ def hand_adan(p, g, s, a, rate, t):
   s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
   s['v'] = b2 * s.get('v', 0) + (1 - b2) * d
   s['n'] = b3 * s.get('n', 0) + (1 - b3) * (g + b2 * d) ** 2
-  u = s['m'] / (1 - b1**t) + b2 * s['v'] / (1 - b2**t)
+  m = cautious(s['m'], g) if a.get('caution') else s['m']
+  u = m / (1 - b1**t) + b2 * s['v'] / (1 - b2**t)
   u = u / (np.sqrt(s['n'] / (1 - b3**t)) + a['eps'])
   if a['no_prox']:
     return p - rate * decay * p - rate * u
@@ -493,18 +541,19 @@ def hand_adopt(p, g, s, a, rate, t):
   decay = a['weight_decay']
   if not a['decoupled']:
     g = g + decay * p
+  late = a.get('late', False)
   if t == 1:
     s['v'], s['m'] = g * g, 0
-    return p
+    return p - rate * decay * p if late and a['decoupled'] else p
   if a['decoupled']:
     p = p - rate * decay * p
   u = g / np.maximum(np.sqrt(s['v']), a['eps'])
   if a['clip_exp'] is not None:
-    clip = (t - 1) ** a['clip_exp']
+    clip = (t if late else t - 1) ** a['clip_exp']
     u = np.clip(u, -clip, clip)
   s['m'] = b1 * s['m'] + (1 - b1) * u
   s['v'] = b2 * s['v'] + (1 - b2) * g * g
-  return p - rate * s['m']
+  return p - rate * (cautious(s['m'], g) if a.get('caution') else s['m'])
 
 
 @each
@@ -527,11 +576,19 @@ def hand_ademamix(p, g, s, a, rate, t):
 @each
 def hand_mars(p, g, s, a, rate, t):
   b1, b2 = a['betas']
-  c = g + a['gamma'] * b1 / (1 - b1) * (g - s.get('g', g))
+  before = s.get('g', 0 * g if a.get('zero') else g)
+  c = g + a['gamma'] * b1 / (1 - b1) * (g - before)
   c = c / max(norm([c]), 1)
+  if g.ndim == 1 and not a['optimize_1d']:
+    c, (b1, b2), rate = g, a['betas_1d'], rate * a['lr_1d_factor']
   s['g'] = g
   s['m'] = b1 * s.get('m', 0) + (1 - b1) * c
   s['v'] = b2 * s.get('v', 0) + (1 - b2) * c * c
+  if a['mars_type'] == 'lion':
+    return p - rate * (np.sign(s['m']) + a['weight_decay'] * p)
+  if a.get('zero'):
+    root = (np.sqrt(s['v'] + 1e-15) + a['eps']) / math.sqrt(1 - b2**t)
+    return p - rate * (s['m'] / (1 - b1**t) / root + a['weight_decay'] * p)
   u = s['m'] / (1 - b1**t) / (np.sqrt(s['v'] / (1 - b2**t)) + a['eps'])
   return p - rate * (u + a['weight_decay'] * p)
 
@@ -585,6 +642,47 @@ def hand_adafactor(p, g, s, a, rate, t):
     s['m'] = a['beta1'] * s.get('m', 0) + (1 - a['beta1']) * u
     u = s['m']
   return p - rate * a['weight_decay'] * p - u
+
+
+@each
+def hand_adafactor_torch(p, g, s, a, rate, t):
+  eps1, eps2 = np.finfo(float).eps, a['eps'][1]
+  size = max(eps2, rms(p)) * min(rate, 1 / math.sqrt(t))
+  p = p - rate * a['weight_decay'] * p
+  part = t ** a['beta2_decay']
+  sq = g * g
+  if g.ndim == 2:
+    s['r'] = (1 - part) * s.get('r', 0) + part * sq.mean(1)
+    s['c'] = (1 - part) * s.get('c', 0) + part * sq.mean(0)
+    v = np.outer(s['r'], s['c']) / max(s['r'].mean(), eps1)
+  else:
+    v = s['v'] = (1 - part) * s.get('v', 0) + part * sq
+  u = g / np.sqrt(np.maximum(v, eps1 * eps1))
+  return p - size * u / max(1, rms(u) / a['d'])
+
+
+@each
+def hand_adafactor_vision(p, g, s, a, rate, t):
+  b2 = min(a['beta2_cap'], 1 - t ** -a['decay_rate'])
+  sq = g * g + 1e-30
+  if g.ndim == 2:
+    s['r'] = b2 * s.get('r', 0) + (1 - b2) * sq.mean(1)
+    s['c'] = b2 * s.get('c', 0) + (1 - b2) * sq.mean(0)
+    u = g / np.sqrt(factored(s['r'], s['c']))
+  else:
+    s['v'] = b2 * s.get('v', 0) + (1 - b2) * sq
+    u = g / np.sqrt(s['v'])
+  u = u / max(1, rms(u) / a['clipping_threshold'])
+  s['m'] = a['momentum'] * s.get('m', 0) + (1 - a['momentum']) * u
+  return p - rate * a['weight_decay'] * p - rate * s['m']
+
+
+@each
+def hand_cdowg(p, g, s, a, rate, t):
+  x = s.setdefault('x', p)
+  s['r'] = np.maximum(s.get('r', 1e-4), (p - x) ** 2)
+  s['v'] = s.get('v', 0) + s['r'] * g * g
+  return p - s['r'] * g / (np.sqrt(s['v']) + a['eps'])
 
 
 @each
@@ -696,16 +794,25 @@ def hand_soap(p, a):
   return step
 
 
-def hand_schedulefree(p, a, paper=False):
+def hand_schedulefree(p, a, paper=False, rectify=False):
   b1, b2 = a['betas']
   state = {'z': list(p), 'x': list(p), 'v': zeros(p), 'sum': 0, 'top': 0}
 
   def step(p, g, loss, rate, t):
-    if t <= a['warmup_steps']:
+    if t <= a.get('warmup_steps', 0):
       rate = rate * t / a['warmup_steps']
     corrected = 1 - b2**t
     if paper:
       rate, corrected = rate * math.sqrt(corrected), 1
+    if rectify:
+      last = 2 / (1 - b2) - 1
+      rho = last - 2 * t * b2**t / (1 - b2**t)
+      if rho <= 4:  # the rate is 0
+        for i, d in enumerate(g):
+          state['v'][i] = b2 * state['v'][i] + (1 - b2) * d * d
+        return p
+      r = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
+      rate = rate * math.sqrt(r)
     state['top'] = max(state['top'], rate)
     weight = t ** a['r'] * state['top'] ** a['weight_lr_power']
     state['sum'] += weight
@@ -837,6 +944,82 @@ def hand_dadapt_sgd(p, a):
   return step
 
 
+def hand_dadapt_adagrad(p, a):
+  state = {'d': a['d0'], 'past': 0.0}
+  start, s = list(p), zeros(p)
+  total = [1e-6 + 0 * pi for pi in p]
+
+  def step(p, g, loss, rate, t):
+    size = state['d'] * rate
+    top = 0.0
+    for i, gi in enumerate(g):
+      total[i] = total[i] + gi * gi
+      s[i] = s[i] + size * gi
+      bottom = np.sqrt(total[i]) + a['eps']
+      state['past'] += size**2 * (gi * gi / bottom).sum()
+      top += (s[i] * s[i] / bottom).sum()
+    estimate = (top - state['past']) / sum(abs(si).sum() for si in s)
+    state['d'] = max(state['d'], estimate)
+    return [
+        xi - si / (np.sqrt(ti) + a['eps'])
+        for xi, si, ti in zip(start, s, total)
+    ]
+
+  return step
+
+
+def hand_dadapt_lion(p, a):
+  b1, b2 = a['betas']
+  root = math.sqrt(b2)
+  state = {'d': a['d0'], 'r': 0.0}
+  m, s = zeros(p), zeros(p)
+
+  def step(p, g, loss, rate, t):
+    size = state['d'] * rate
+    inner, new = 0.0, []
+    for i, (pi, gi) in enumerate(zip(p, g)):
+      u = np.sign(b1 * m[i] + (1 - b1) * gi)
+      new.append(pi - size * a['weight_decay'] * pi - size * u)
+      m[i] = b2 * m[i] + (1 - b2) * size * gi
+      inner += size * (u * s[i]).sum()
+      s[i] = root * s[i] + (1 - root) * size * u
+    state['r'] = root * state['r'] + (1 - root) * inner
+    estimate = state['r'] / ((1 - root) * sum(abs(si).sum() for si in s))
+    state['d'] = max(state['d'], estimate)
+    return new
+
+  return step
+
+
+def hand_adascale_sgd(p, a):
+  state = {'b': None, 'sqr': 0.0, 'var': 0.0}
+  part, scale = a['smoothing'], 2
+  momentum = a['base_arguments']['momentum']
+
+  def step(p, g, loss, rate, t):
+    square = norm(g) ** 2
+    noise = math.cos(t) ** 2 * norm([np.array(n) for n in NOISE]) ** 2
+    var = noise * scale / (2 - 1)
+    sqr = max(square - var / scale, 0)
+    state['sqr'] = part * state['sqr'] + (1 - part) * sqr
+    state['var'] = part * state['var'] + (1 - part) * max(var, 1e-6)
+    sqr, var = (state[k] / (1 - part**t) for k in ('sqr', 'var'))
+    gain = (var + sqr) / (var / scale + sqr)
+    b = state['b'] or zeros(p)
+    state['b'] = b = [momentum * bi + gi for bi, gi in zip(b, g)]
+    return [pi - rate * gain * bi for pi, bi in zip(p, b)]
+
+  return step
+
+
+def hand_sps_safe(p, a):
+  def step(p, g, loss, rate, t):
+    size = (loss - a['ell_star']) / max(a['M'], norm(g) ** 2)
+    return [pi - size * gi for pi, gi in zip(p, g)]
+
+  return step
+
+
 def hand_dog(p, a, layers=False):
   start = list(p)
   state = {}
@@ -916,7 +1099,7 @@ def hand_mechanic_sgd(p, a):
 
 
 def hand_momo(p, a):
-  state = {'m': None}
+  state = {'m': None, 'lb': a['lb']}
 
   def step(p, g, loss, rate, t):
     beta, decay = a['beta'], a['weight_decay']
@@ -933,9 +1116,14 @@ def hand_momo(p, a):
     state['f'] = beta * state['f'] + (1 - beta) * loss
     state['c'] = beta * state['c'] + (1 - beta) * dot
     top = 1 + rate * decay
-    gap = top * (state['f'] - rho * a['lb'] - state['c'])
-    gap += sum((mi * pi).sum() for mi, pi in zip(m, p))
+    inner = sum((mi * pi).sum() for mi, pi in zip(m, p))
+    h = state['f'] - state['c'] + inner  # use_fstar is tried without decay
+    if a['use_fstar'] and h < rho * state['lb']:
+      state['lb'] = max(h / (2 * rho), a['lb'])
+    gap = top * (state['f'] - rho * state['lb'] - state['c']) + inner
     tau = min(rate / rho, max(gap, 0) / norm(m) ** 2)
+    if a['use_fstar']:
+      state['lb'] = max((h - tau * norm(m) ** 2 / 2) / rho, a['lb'])
     return [(pi - tau * mi) / top for pi, mi in zip(p, m)]
 
   return step
@@ -1007,7 +1195,7 @@ def hand_alig(p, a):
 def by_hand(hand, arguments, rate, steps):
   """The parameters of the NumPy version, and their averages."""
   p = starts(0)
-  step = hand(p, arguments)
+  step = hand(p, tuples(arguments))
   points, averages = [], []
   for t in range(1, max(steps) + 1):
     loss, g = gradient(*p, np)
@@ -1106,6 +1294,7 @@ add(
     """DEPARTS from Reddi: max of the raw v, then divided by 1-b2^t (the paper
     corrects nothing). eps outside the root, after correction; coupled
     decay.""",
+    hand_amsgrad,
 )
 add(
     'adamw_amsgrad',
@@ -1113,6 +1302,7 @@ add(
     {'betas': [0.9, 0.9], 'eps': 1e-8, 'weight_decay': 0.05, 'amsgrad': True},
     (0.02,),
     'As adam_amsgrad; decoupled decay lr * wd * x before the step.',
+    lambda p, a: hand_amsgrad(p, {**a, 'decoupled': True}),
 )
 add(
     'radam',
@@ -1143,6 +1333,7 @@ add(
     },
     (0.01,),
     'As radam; x *= 1 - lr wd before the step.',
+    hand_radam,
 )
 add(
     'nadam_decay',
@@ -1157,6 +1348,7 @@ add(
     """mu_t = b1 (1 - 0.5 * 0.96^(t * 0.004)); step (1-mu_t) g / (1 - prod mu_1..t)
     + mu_t+1 m / (1 - prod mu_1..t+1) over sqrt(v/(1-b2^t)) + eps; m is the
     EMA with b1 itself; coupled decay.""",
+    hand_nadam,
 )
 add(
     'adabelief',
@@ -1197,6 +1389,7 @@ add(
     same('adabelief', amsgrad=True, betas=[0.9, 0.9]),
     (0.02,),
     'As adabelief; the root is of max(s) over steps, then bias-corrected.',
+    hand_adabelief,
 )
 add(
     'adabelief_rectify',
@@ -1206,6 +1399,7 @@ add(
     """The package's default: RAdam's rectification when rho_t >= 5, else
     lr m/(1-b1^t); then sqrt(s) + eps without bias correction in the
     denominator (it is in the rectified rate).""",
+    hand_adabelief,
 )
 add(
     'yogi',
@@ -1448,6 +1642,7 @@ add(
     """DEPARTS: rate max(1e-3, rms(x)) min(lr, 1/sqrt(t)), rms before decay;
     eps1 = 2.2e-16 (of float64) is not added to g^2 but floors the row mean,
     and eps1^2 floors v; decay lr wd with the unscaled lr, before.""",
+    hand_adafactor_torch,
 )
 add(
     'adafactor_big_vision',
@@ -1465,6 +1660,7 @@ add(
     """Scaling ViT's form: b2_t = min(0.999, 1 - t^-0.8), eps 1e-30 added to
     g^2, momentum over u before lr, no rms(x) scale; x *= 1 - lr wd before the
     step.""",
+    hand_adafactor_vision,
 )
 add(
     'came',
@@ -1479,7 +1675,7 @@ add(
     """As the paper: g^2 + eps1, row and column means, no bias correction; u
     clipped to rms 1; m EMA; residual (u - m)^2 + eps2, m after its update;
     step m / sqrt(factored residual). A vector has no residual: step m. First
-    step large: 1/sqrt(1-b) factors, clipped.""",
+    step of a matrix: about lr * 11 (1/sqrt(1-b3) is not corrected).""",
     hand_came,
 )
 add(
@@ -1540,11 +1736,19 @@ add(
     hand_adopt,
 )
 add(
+    'adopt_clipped',
+    'timm.optim.adopt.Adopt',
+    same('adopt', betas=[0.9, 0.5]),
+    (0.1,),
+    'As adopt, where the clip acts (between steps 10 and 50).',
+    hand_adopt,
+)
+add(
     'adopt_unclipped',
     'timm.optim.adopt.Adopt',
-    same('adopt', clip_exp=None),
-    (0.02,),
-    'Version 1 of the paper: as adopt without the clip.',
+    same('adopt', clip_exp=None, betas=[0.9, 0.5]),
+    (0.1,),
+    'Version 1 of the paper: as adopt_clipped without the clip.',
     hand_adopt,
 )
 add(
@@ -1558,7 +1762,7 @@ add(
 add(
     'adopt_coupled',
     'timm.optim.adopt.Adopt',
-    same('adopt', weight_decay=0.1),
+    same('adopt', weight_decay=0.1, betas=[0.9, 0.9]),
     (0.02,),
     'As adopt; decay is added to the gradient, in v at step 1 too.',
     hand_adopt,
@@ -1567,16 +1771,25 @@ add(
     'adopt_late_clip',
     'pytorch_optimizer.ADOPT',
     {
-        'betas': [0.9, 0.9999],
+        'betas': [0.9, 0.5],
         'eps': 1e-6,
         'clip_power': 0.25,
         'weight_decay': 0.1,
         'weight_decouple': True,
     },
-    (0.02,),
+    (0.1,),
     """DEPARTS twice from the authors: the clip is t^0.25 with t counting the
     first, idle step (authors: t-1), and decoupled decay acts at step 1
     too.""",
+    lambda p, a: hand_adopt(
+        p,
+        {
+            **a,
+            'late': True,
+            'decoupled': a['weight_decouple'],
+            'clip_exp': a['clip_power'],
+        },
+    ),
     kind='adopt_clip',
 )
 add(
@@ -1629,6 +1842,7 @@ add(
     same('mars', optimize_1d=False, lr_1d_factor=0.5, betas_1d=[0.9, 0.95]),
     (0.02,),
     'As mars, but vectors go by AdamW with betas_1d and lr * lr_1d_factor.',
+    hand_mars,
 )
 add(
     'mars_lion',
@@ -1636,6 +1850,7 @@ add(
     same('mars', mars_type='lion'),
     (0.01,),
     'As mars with sign(m), m the EMA of c with b1.',
+    hand_mars,
 )
 add(
     'mars_zero_start',
@@ -1654,6 +1869,7 @@ add(
     """As AGI-Arena/MARS: the gradient before the first is 0, so c_1 =
     (1 + gamma b1/(1-b1)) g (clipped). DEPARTS: sqrt(v + 1e-15) + eps before
     the correction; decay before the step.""",
+    lambda p, a: hand_mars(p, {**a, 'zero': True}),
 )
 add(
     'cautious_adamw',
@@ -1685,6 +1901,7 @@ add(
     same('adan', caution=True),
     (0.02,),
     'As adan; the mask is on m alone, not on the difference.',
+    hand_adan,
 )
 add(
     'cautious_adopt',
@@ -1692,6 +1909,7 @@ add(
     same('adopt', caution=True),
     (0.02,),
     'As adopt; the mask is of m g, not in the state.',
+    hand_adopt,
 )
 add(
     'grams',
@@ -1726,6 +1944,7 @@ add(
     },
     (0.02,),
     'As the paper: eps after the bias correction; decoupled decay before.',
+    hand_grams,
 )
 
 # Matrices.
@@ -1861,7 +2080,7 @@ DADAPT = {
     'decouple': False,
     'use_bias_correction': False,
     'd0': 1e-6,
-    'growth_rate': math.inf,
+    'growth_rate': 'inf',
 }
 add(
     'dadapt_sgd',
@@ -1870,7 +2089,7 @@ add(
         'momentum': 0.9,
         'weight_decay': 0.0,
         'd0': 1e-6,
-        'growth_rate': math.inf,
+        'growth_rate': 'inf',
     },
     (1.0, 0.3),
     """One d for all tensors. size = d lr / |g_1|; r += size <g, s>, s += size g
@@ -1901,6 +2120,7 @@ add(
     """a starts at 1e-6, a += g^2; s += d lr g; d^ = (sum s^2/(sqrt(a) + eps) -
     sum over steps (d lr)^2 g^2/(sqrt(a) + eps)) / |s|_1, with the new a and s;
     x = x0 - s/(sqrt(a) + eps).""",
+    hand_dadapt_adagrad,
 )
 add(
     'dadapt_adam',
@@ -1947,6 +2167,7 @@ add(
     m = b2 m + (1-b2) size g; r' = sum size <u, s> (s of before); s = q s +
     (1-q) size u, q = sqrt(b2); r = q r + (1-q) r'; d = max(d, r/((1-q)|s|_1)).
     m mixes size g with the bare g.""",
+    hand_dadapt_lion,
 )
 PRODIGY = {
     'betas': [0.9, 0.999],
@@ -1958,7 +2179,7 @@ PRODIGY = {
     'safeguard_warmup': False,
     'd0': 1e-6,
     'd_coef': 1.0,
-    'growth_rate': math.inf,
+    'growth_rate': 'inf',
 }
 add(
     'prodigy',
@@ -2081,6 +2302,7 @@ add(
     (None,),
     """Coordinate-wise: r2 = max(1e-4, (x - x0)^2); v += r2 g^2; x -= r2
     g/(sqrt(v) + eps).""",
+    hand_cdowg,
     rate_argument=None,
 )
 BETAS = [0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999]
@@ -2141,7 +2363,7 @@ add(
     (None,),
     """As the paper's COCOB-Backprop, but L starts at eps (paper: 0): L = max(L,
     |g|); G += |g|; W = max(W - g (x - x0), 0); T -= g; x = x0 + T/(L max(G + L,
-    alpha L)) (L + W). First step: sign(g) L/alpha-like, 0.01.""",
+    alpha L)) (L + W). First step: -sign(g)/alpha.""",
     hand_cocob,
     rate_argument=None,
 )
@@ -2258,6 +2480,7 @@ add(
     """As schedulefree_adamw with lr * rectification when rho_t > 4 (RAdam), else
     lr = 0 (silent_sgd_phase; w = 0 and c = 0 then) with u = g + wd y; nothing
     moves before step 5.""",
+    functools.partial(hand_schedulefree, rectify=True),
     kind='schedulefree',
 )
 add(
@@ -2327,6 +2550,7 @@ add(
     """As momo with an estimated lb: h = f + <m, x> - c; before tau, if h < lb
     rho: lb = max(h/(2 rho), first lb); after: lb = max((h - tau |m|^2/2)/rho,
     first lb).""",
+    hand_momo,
     kind='loss',
 )
 add(
@@ -2395,7 +2619,7 @@ add(
 add(
     'sps_momentum',
     'momsps.MomSPS',
-    {'c': 1.0, 'gamma_max': 1.0, 'beta': 0.5},
+    {'c': 1.0, 'gamma_max': 0.1, 'beta': 0.5},
     (None,),
     'MomSPS_max: step (1-beta) min(f/(c |g|^2), gamma_max), plus beta (x - x_1).',
     hand_sps,
@@ -2405,9 +2629,10 @@ add(
 add(
     'sps_safe',
     'sps_safe.SPS_safe',
-    {'ell_star': 0.0, 'M': 1.0, 'weight_decay': 0.0},
+    {'ell_star': 0.0, 'M': 100.0, 'weight_decay': 0.0},
     (None,),
     '(f - f*)/max(M, |g|^2) g (the 2026 safeguard).',
+    hand_sps_safe,
     kind='loss',
     rate_argument=None,
 )
@@ -2462,6 +2687,7 @@ add(
     |g_i|^2 - |g|^2, times S/(N-1), at least 1e-6; sqr = max(|g|^2 - var/S, 0);
     both by EMA 0.9 with bias correction; gain = (var + sqr)/(var/S + sqr)
     multiplies lr for the step. Over all tensors.""",
+    hand_adascale_sgd,
     kind='adascale',
 )
 
@@ -2472,8 +2698,8 @@ def tuples(value):
     return {k: tuples(v) for k, v in value.items()}
   if isinstance(value, list):
     return tuple(tuples(v) for v in value)
-  if value == 'float64':
-    return torch.float64
+  if value in ('float64', 'inf'):
+    return {'float64': torch.float64, 'inf': math.inf}[value]
   return value
 
 
@@ -2595,7 +2821,7 @@ def main():
   if len(sys.argv) > 1:
     return
   path = Path(__file__).with_name('adaptive.json')
-  lines = json.dumps(result, allow_nan=True, separators=(',', ':'))
+  lines = json.dumps(result, allow_nan=False, separators=(',', ':'))
   path.write_text(lines.replace('},"', '},\n"') + '\n')
 
 
