@@ -1,4 +1,4 @@
-"""Writes adaptive.json: what reference implementations of adaptive methods do.
+r"""Writes adaptive.json: what reference implementations of adaptive methods do.
 
 Every number comes from a package of the method's authors where PyPI has one,
 else from PyTorch, timm, transformers, pytorch_optimizer or torch_optimizer, in
@@ -16,17 +16,23 @@ one optimizer trains together:
   gradient of x = (curvature + s + 2 * coupling * q) * gap
   gradient of w = (1 + coupling * s) * mixing.T @ R
 
-The loss is 0 at its minimum. Each run gives the parameters after STEPS, in a
+The loss is 0 at its minimum. Each run gives the parameters after `steps`, in a
 flat list (x, then w row by row), at a constant rate ("constant"), and after
-CHANGED steps when the rate becomes the second of `rates` after CHANGE steps
-("changing"). A list ends early where values are no longer finite or "spread"
-passes 1e-9: there the method is chaotic on this problem. "spread" is
-how far the constant run moves at most when every starting value moves by 1 to 5
-ulps: no other implementation can be expected to come closer. "by_hand" is the greatest
-difference from the NumPy version at the steps kept, divided by
-max(1, |parameter|). Schedule-Free runs give y (where the gradient is taken) in
-"constant" and "changing", and the average x in "constant_eval" and
-"changing_eval"; DoG's averager gives its average there.
+`changed` steps when the rate becomes the second of "rates" after `change` steps
+("changing"). Schedule-Free runs give y (where the gradient is taken) there, and
+the average x in "constant_eval" and "changing_eval"; DoG's averager gives its
+average there.
+
+"spread" is how far the constant run moves at most when every starting value
+moves by 1 to 5 ulps: no other implementation can be expected to come closer
+("changing_spread" for the changing run). A list ends early where the spread
+passes 1e-9, for there the method is chaotic on this problem, or where values
+are not finite. "by_hand" is the greatest difference from the NumPy version at
+the steps kept, divided by max(1, |parameter|).
+
+"rate_argument" is null where the method has no rate; "inf" stands for infinity;
+a Muon run's "vector" holds the arguments of the Adam that trains x at the same
+rate; "patched" says where a package was made to compute in float64.
 
 Run it with the versions that the file names (timm without torchvision is
 enough: only its optimizers are imported):
@@ -52,9 +58,9 @@ import io
 import json
 import math
 import os
+from pathlib import Path
 import sys
 import types
-from pathlib import Path
 from unittest import mock
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -357,7 +363,10 @@ def hand_adabelief(p, g, s, a, rate, t):
 def hand_yogi(p, g, s, a, rate, t):
   b1, b2 = a['betas']
   start = a['initial_accumulator']
-  g = g + a['weight_decay'] * p
+  if a.get('weight_decouple'):
+    p = p - rate * a['weight_decay'] * p
+  else:
+    g = g + a['weight_decay'] * p
   s['m'] = b1 * s.get('m', start) + (1 - b1) * g
   v = s.get('v', start)
   s['v'] = v - (1 - b2) * np.sign(v - g * g) * g * g
@@ -491,9 +500,25 @@ def hand_lamb(p, g, s, a, rate, t):
   b1, b2 = a['betas']
   s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
   s['v'] = b2 * s.get('v', 0) + (1 - b2) * g * g
-  u = s['m'] / (1 - b1**t) / (np.sqrt(s['v'] / (1 - b2**t)) + a['eps'])
-  u = u + a['weight_decay'] * p
-  return p - rate * norm([p]) / norm([u]) * u
+  if a.get('debias', True):
+    m, v = s['m'] / (1 - b1**t), s['v'] / (1 - b2**t)
+  else:
+    m, v = s['m'], s['v']
+  u = m / (np.sqrt(v) + a['eps']) + a['weight_decay'] * p
+  ratio = min(norm([p]), a.get('clamp_value', math.inf)) / norm([u])
+  if a.get('trust_clip'):
+    ratio = min(ratio, 1)
+  return p - rate * ratio * u
+
+
+def hand_lamb_clipped(p, a):
+  inner = hand_lamb(p, a)
+
+  def step(p, g, loss, rate, t):
+    scale = max(1, norm(g) / a['max_grad_norm'])
+    return inner(p, [gi / scale for gi in g], loss, rate, t)
+
+  return step
 
 
 @each
@@ -716,7 +741,6 @@ def hand_muon(p, a):
   """The vector (first) by AdamW, the matrix by Muon."""
   matrix, vector = a.get('matrix', a), a['vector']
   state = {'m': 0, 'v': 0, 'b': 0}
-  coefficients = a.get('ns_coefficients', (3.4445, -4.775, 2.0315))
 
   def step(p, g, loss, rate, t):
     x, w = p
@@ -734,12 +758,12 @@ def hand_muon(p, a):
       o = o / (norm([o]) + 1e-7)
     else:
       o = o / max(norm([o]), 1e-7)
-    for _ in range(5):
+    for c0, c1, c2 in a.get('triples', [(3.4445, -4.775, 2.0315)] * 5):
       gram = o @ o.T
-      c0, c1, c2 = coefficients
       o = c0 * o + (c1 * gram + c2 * gram @ gram) @ o
     scale = math.sqrt(max(1, 4 / 3))
-    if a.get('adjust_lr_fn') == 'match_rms_adamw':
+    match = a.get('adjust_lr_fn') == 'match_rms_adamw'
+    if match or matrix.get('use_adjusted_lr'):
       scale = 0.2 * math.sqrt(4)
     w = w - rate * matrix['weight_decay'] * w - rate * scale * o.T
     return [x, w]
@@ -1430,6 +1454,7 @@ add(
     same('yogi', weight_decay=0.05, weight_decouple=True),
     (0.01,),
     'As yogi; decoupled decay before the step.',
+    hand_yogi,
 )
 add(
     'yogi_paper',
@@ -1521,6 +1546,7 @@ add(
     (0.02,),
     """timm's default: first all gradients are divided by max(1, global
     norm / max_grad_norm); trust_clip: ratio at most 1.""",
+    hand_lamb_clipped,
 )
 add(
     'lamb_uncorrected',
@@ -1535,6 +1561,7 @@ add(
     (0.01,),
     """DEPARTS: no bias correction (as version 1 of the paper); |w| is clamped
     to [0, clamp_value].""",
+    hand_lamb,
 )
 add(
     'novograd',
@@ -1949,6 +1976,13 @@ add(
 
 # Matrices.
 
+POLAR_EXPRESS = [
+    (8.237312490495555, -23.157747414558198, 16.680568411445915),
+    (4.082441999064835, -2.893047735332586, 0.5252849256975648),
+    (3.9263479922546582, -2.8547468034765298, 0.5318022422894988),
+    (3.2982187133085143, -2.424541981026706, 0.48632008358844075),
+    (2.2970369434552573, -1.63662558125903, 0.4002628455953627),
+]
 BESIDE = {'betas': [0.9, 0.95], 'eps': 1e-8, 'weight_decay': 0.0}
 WIDE = 'in float64 where the package has bfloat16'
 add(
@@ -1996,9 +2030,7 @@ add(
     (0.004, 0.01),
     """As muon, of the method's author; division by |.|_F + 1e-7 (torch: max),
     seen in the 7th digit.""",
-    functools.partial(
-        lambda p, a: hand_muon(p, {**a, 'eps_added': True})
-    ),
+    lambda p, a: hand_muon(p, {**a, 'eps_added': True}),
     kind='groups',
     patched=WIDE,
 )
@@ -2016,12 +2048,9 @@ add(
         'vector': {'betas': [0.9, 0.95], 'eps': 1e-10, 'weight_decay': 0.0},
     },
     (0.004,),
-    """As muon with the first five triples of Polar Express: (8.237312490495555,
-    -23.157747414558198, 16.680568411445915), (4.082441999064835,
-    -2.893047735332586, 0.5252849256975648), (3.9263479922546582,
-    -2.8547468034765298, 0.5318022422894988), (3.2982187133085143,
-    -2.424541981026706, 0.48632008358844075), (2.2970369434552573,
-    -1.63662558125903, 0.4002628455953627).""",
+    """As muon with the first five triples of Polar Express, """
+    f'{POLAR_EXPRESS}.',
+    lambda p, a: hand_muon(p, {**a, 'triples': POLAR_EXPRESS}),
     kind='groups',
     patched=WIDE,
 )
@@ -2040,6 +2069,7 @@ add(
     },
     (0.004,),
     'As muon; lr * 0.2 sqrt(max(rows, columns)), as muon_match_rms.',
+    hand_muon,
     kind='groups',
     patched=WIDE,
 )
