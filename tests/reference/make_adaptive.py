@@ -877,6 +877,30 @@ def hand_schedulefree_sgd(p, a):
   return step
 
 
+def hand_schedulefree_wrapped(p, a):
+  """Around SGD with Nesterov's momentum."""
+  beta, decay = a['momentum'], a['weight_decay_at_y']
+  inner = a['base_arguments']['momentum']
+  state = {'z': list(p), 'x': list(p), 'b': zeros(p), 'sum': 0, 'top': 0}
+
+  def step(p, g, loss, rate, t):
+    state['top'] = max(state['top'], rate)
+    weight = t ** a['r'] * state['top'] ** a['weight_lr_power']
+    state['sum'] += weight
+    c = weight / state['sum']
+    new = []
+    for i, (y, d) in enumerate(zip(p, g)):
+      b = state['b'][i] = inner * state['b'][i] + d
+      z = state['z'][i] - rate * decay * y - rate * (d + inner * b)
+      x = (1 - c) * state['x'][i] + c * z
+      state['z'][i], state['x'][i] = z, x
+      new.append((1 - beta) * z + beta * x)
+    return new
+
+  step.average = lambda: state['x']
+  return step
+
+
 def hand_prodigy(p, a):
   b1, b2 = a['betas']
   b3 = math.sqrt(b2) if a['beta3'] is None else a['beta3']
@@ -1090,8 +1114,20 @@ def hand_dowg(p, a):
   return step
 
 
-def hand_mechanic_sgd(p, a):
-  """Mechanic of plain SGD."""
+@each
+def hand_adamw(p, g, s, a, rate, t):
+  b1, b2 = a['betas']
+  p = p - rate * a['weight_decay'] * p
+  s['m'] = b1 * s.get('m', 0) + (1 - b1) * g
+  s['v'] = b2 * s.get('v', 0) + (1 - b2) * g * g
+  m, v = s['m'] / (1 - b1**t), s['v'] / (1 - b2**t)
+  return p - rate * m / (np.sqrt(v) + a['eps'])
+
+
+def hand_mechanic(p, a):
+  base = None
+  if a['base'].endswith('AdamW'):
+    base = hand_adamw(p, a['base_arguments'])
   betas = np.array(a['betas'])
   n, eps = len(betas), a['eps']
   start = list(p)
@@ -1100,7 +1136,10 @@ def hand_mechanic_sgd(p, a):
 
   def step(p, g, loss, rate, t):
     total = state['s'].sum()
-    moved = [pi - rate * gi for pi, gi in zip(p, g)]  # where the base stepped
+    if base:
+      moved = base(p, g, loss, rate, t)
+    else:
+      moved = [pi - rate * gi for pi, gi in zip(p, g)]
     if a['store_delta']:
       delta = kept['delta']
     else:
@@ -1109,7 +1148,7 @@ def hand_mechanic_sgd(p, a):
     h = sum(
         (di * (gi + ratio * mi)).sum() for di, gi, mi in zip(delta, g, moved)
     )
-    delta = [di - rate * gi for di, gi in zip(delta, g)]
+    delta = [di + mi - pi for di, mi, pi in zip(delta, moved, p)]
     kept['delta'] = delta
     state['m'] = np.maximum(betas * state['m'], abs(h))
     state['v'] = betas**2 * state['v'] + h * h
@@ -2355,7 +2394,7 @@ add(
     |h|) from 1e-6; v = b^2 v + h^2; r = max(0, b r - s h); s = (m s_init/n +
     r)/(sqrt(v) + eps); x = x0 + max(sum s, 0) Delta. DEPARTS: the decay term
     takes x+u, not x, and Delta of before u. First step: h = 0.""",
-    hand_mechanic_sgd,
+    hand_mechanic,
     kind='mechanic',
 )
 add(
@@ -2365,7 +2404,7 @@ add(
     (1.0,),
     """The package's default: as mechanic_sgd, but Delta = (x - x0)/(sum s +
     eps), smaller by sum s/(sum s + eps).""",
-    hand_mechanic_sgd,
+    hand_mechanic,
     kind='mechanic',
 )
 add(
@@ -2384,6 +2423,7 @@ add(
     },
     (0.1,),
     """As mechanic_sgd; the base's own decay acts at x and is in u.""",
+    hand_mechanic,
     kind='mechanic',
 )
 add(
@@ -2528,6 +2568,7 @@ add(
     """Any base steps z with the gradient at y; before it z -= lr wd y; c and w as
     schedulefree_adamw. (Over torch's Adam or RMSprop the package fails: it puts
     z in a state that they expect empty.)""",
+    hand_schedulefree_wrapped,
     kind='wrapped',
 )
 
