@@ -36,7 +36,11 @@ def schedule(
         typer.Option(help='The last step; by default that of the longest schedule.'),
     ] = None,
     as_csv: Annotated[
-        bool, typer.Option('--csv', help='Write schedule.csv too, a line a step.')
+        bool, typer.Option(
+            '--csv',
+            help='Write schedule.csv too: a line a step, of more than a million'
+            ' steps evenly spaced ones.',
+        ),
     ] = False,
     log: Annotated[bool, typer.Option('--log', help='Draw on a log axis.')] = False,
     out: Annotated[

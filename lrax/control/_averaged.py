@@ -16,9 +16,7 @@ from lrax import _evaluate
 from lrax import _policy
 from lrax import _types
 from lrax._types import Numeric
-from lrax.control import _closed_loop
 from lrax.schedules import _schedule
-from lrax.schedules import _wide
 from lrax.schedules._algebra import _parts
 
 
@@ -185,10 +183,7 @@ def _over_time(
   """What is heard for the metric, and the average after it."""
   fresh = jnp.isfinite(metric)
   add = lambda old, new: smoothing * old + (1 - smoothing) * jnp.where(fresh, new, 0)
-  after = lambda old: Average(add(old.total, metric), add(old.weight, 1.0))
-  new = after(average)
-  mean = _wide.quotient(new.total, jnp.where(new.weight == 0, 1, new.weight))
-  # What is kept is computed apart from what is heard: see `ClosedLoop.decide`.
-  kept = after(_closed_loop.apart(average))
+  new = Average(add(average.total, metric), add(average.weight, 1.0))
+  mean = new.total / jnp.where(new.weight == 0, 1, new.weight)
   keep = lambda new, old: jnp.where(fresh & active, new, old).astype(old.dtype)
-  return jnp.where(fresh, mean, metric), jax.tree.map(keep, kept, average)
+  return jnp.where(fresh, mean, metric), jax.tree.map(keep, new, average)

@@ -29,7 +29,6 @@ def _start(**_) -> tuple[Any, BoldDriverMemory]:
 
 @_closed_loop.closed_loop(
     _start,
-    scalar=True,
     growth=_evaluation.growth,
     factor=_evaluation.factor,
     rtol=_checks.non_negative,

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import chex
 import jax
-from jax.core import Tracer
 import jax.numpy as jnp
 
 from lrax import _checks
@@ -24,7 +23,6 @@ class ClosedLoop(NamedTuple):
 
   remember: Callable[..., tuple[Any, chex.ArrayTree]]
   function: Callable[..., tuple[Any, chex.ArrayTree]]
-  scalar: bool = False
 
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     del arguments
@@ -47,25 +45,11 @@ class ClosedLoop(NamedTuple):
     step = jnp.asarray(step, jnp.int32)
     arguments = _evaluate.as_arrays(arguments)
     rate, kept = self.function(memory.kept, step, signals, **arguments)
-    shown = rate
-    if self.scalar and isinstance(rate, Tracer):
-      # The same decision from a copy. Were the rate made of what is kept, which is
-      # an output of the step, XLA on CPU would compute it after all the moments:
-      # those of every leaf would leave the cache before their parameters are
-      # updated, 10% of an AdamW step.
-      shown, kept = self.function(apart(memory.kept), step, signals, **arguments)
-    dtype = _types.rate_dtype()
-    rate = jnp.asarray(rate, dtype)
-    new = memory._replace(rate=jnp.asarray(shown, dtype), kept=kept)
+    new = memory._replace(rate=jnp.asarray(rate, _types.rate_dtype()), kept=kept)
     if signals.active is not True:
       hold = lambda new, old: jnp.where(signals.active, new, old)
-      rate, new = jax.tree.map(hold, (rate, new), (memory.rate, memory))
-    return rate, new
-
-
-def apart(memory: Any) -> Any:
-  """A copy; XLA takes no care that what is made of it is made of `memory` too."""
-  return jax.lax.optimization_barrier(memory)
+      new = jax.tree.map(hold, new, memory)
+    return new.rate, new
 
 
 def _nothing() -> jax.Array:
@@ -76,7 +60,6 @@ def closed_loop(
     remember: Callable[..., tuple[Any, chex.ArrayTree]],
     /,
     *,
-    scalar: bool = False,
     together: Callable[..., None] | None = None,
     **checks: _checks.Check,
 ) -> Callable[[Callable[..., Any]], Callable[..., _policy.Schedule]]:
@@ -94,9 +77,6 @@ def closed_loop(
   Args:
     remember: takes the hyperparameters by name, returns the rate before any
       signal and the memory at the start, a pytree of arrays.
-    scalar: whether the decision is arithmetic on a few scalars; a compiled
-      update then makes it twice, once for the rate and once for the memory,
-      which is quicker than to wait for the one in the other.
     together: a check `(owner, **arguments)` of arguments that go together.
     **checks: checks by argument name, where the name does not tell it; see
       `lrax.schedule`.
@@ -127,7 +107,7 @@ def closed_loop(
   """
 
   def decorate(function: Callable[..., Any]) -> Callable[..., _policy.Schedule]:
-    rule = ClosedLoop(remember, function, scalar)
+    rule = ClosedLoop(remember, function)
     return _schedule.constructor(function, rule, 3, checks, together)
 
   return decorate

@@ -33,7 +33,6 @@ def _start(**_) -> tuple[Any, EarlyStopMemory]:
 
 @_closed_loop.closed_loop(
     _start,
-    scalar=True,
     patience=_evaluation.count,
     rtol=_checks.non_negative,
     atol=_checks.non_negative,

@@ -32,7 +32,6 @@ def _start(**_) -> tuple[Any, GreedyMemory]:
 
 @_closed_loop.closed_loop(
     _start,
-    scalar=True,
     factor=_evaluation.factor,
     patience=_evaluation.count,
     rtol=_checks.non_negative,

@@ -30,7 +30,6 @@ def _start(**_) -> tuple[Any, NewbobMemory]:
 
 @_closed_loop.closed_loop(
     _start,
-    scalar=True,
     factor=_evaluation.factor,
     patience=_evaluation.count,
     rtol=_checks.non_negative,

@@ -31,7 +31,6 @@ def _start(**_) -> tuple[Any, PlateauMemory]:
 
 @_closed_loop.closed_loop(
     _start,
-    scalar=True,
     factor=_evaluation.factor,
     patience=_evaluation.count,
     rtol=_checks.non_negative,

@@ -47,6 +47,8 @@ def cosine_phase(step: Any, start: Any, steps: Any) -> tuple[Any, Any]:
 
   Only the smaller one is divided: whole numbers are cheaper to compare.
   """
+  if isinstance(steps, int) and steps == 0:
+    return 1.0, 0.0  # of constants only, XLA simplifies a power in a circle
   xp = _wide.namespace(step, start, steps)
   length = xp.maximum(steps, 1)
   done = xp.where(step - start >= steps, length, since(step, start))
@@ -115,8 +117,8 @@ def complement(done: Any, left: Any, power: Any) -> Any:
       series = root * series + 1.0
     return done * series
   is_over = _wide.high(left) <= 0
-  rest = _wide.where(is_over, 0.0, done)
-  result = -_wide.expm1(_wide.log1p(-rest) * _wide.exact(power))
+  rest, share = _wide.where(is_over, 0.0, done), _wide.where(is_over, 1.0, left)
+  result = -_wide.expm1(_wide.log_rest(rest, share) * _wide.exact(power))
   return _wide.where(is_over, 1.0, result)
 
 

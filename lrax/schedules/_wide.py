@@ -215,15 +215,6 @@ def floor(value: Any) -> tuple[Any, Any]:
 # Functions.
 
 
-def quotient(dividend: jax.Array, divisor: jax.Array) -> jax.Array:
-  """A division of plain arrays that takes no kernel of its own: see `_divide`."""
-  if divisor.dtype != jnp.float32:
-    return dividend / divisor
-  inverse = _inverse(divisor)
-  first = dividend * inverse
-  return first + (dividend - first * divisor) * inverse
-
-
 def sqrt(value: Any) -> Any:
   """The root of a number >= 0; its derivative at 0 is 0."""
   is_positive = high(value) > 0
@@ -251,12 +242,28 @@ def log1p(value: Any) -> Any:
   """log(1 + value) for a number > -1, with its digits where it is small."""
   if not isinstance(value, Wide):
     return namespace(value).log1p(value)
+  return _log_near_one(value, value + 1.0)
+
+
+def log_rest(share: Any, rest: Any) -> Any:
+  """log(rest) for rest = 1 - share > 0, with its digits at either end.
+
+  Each is given, because either difference would cancel.
+  """
+  if isinstance(share, Wide):
+    return _log_near_one(-share, rest)
+  xp, is_near = namespace(share, rest), share < rest
+  near = xp.log1p(-xp.where(is_near, share, 0.0))
+  return xp.where(is_near, near, xp.log(xp.where(is_near, 1.0, rest)))
+
+
+def _log_near_one(value: Wide, above: Wide) -> Any:
+  """log(above) for above = 1 + value."""
   is_small = jnp.abs(value.hi) < 2**-9
   small = where(is_small, value, 0.0)
   tail = small.hi * _polynomial([-1 / 4, 1 / 5, -1 / 6], small.hi)
   series = small * (_semi_constant(1 / 3, tail) * small - 0.5)
-  large = where(is_small, 1.0, value + 1.0)
-  return where(is_small, small * series + small, log(large))
+  return where(is_small, small * series + small, log(where(is_small, 1.0, above)))
 
 
 def expm1(value: Any) -> Any:

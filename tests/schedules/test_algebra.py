@@ -443,10 +443,14 @@ def test_noise_is_made_of_threefry(seed):
     assert theirs[0] == word
 
 
-@pytest.mark.parametrize('std', [1e-30, 1e-3, 1.0, 1e30])
+@pytest.mark.parametrize('std', [1e-30, 1e-3, 1.0, 1e30, 3.4e38])
 @pytest.mark.parametrize('limit', [0.0, 1e-30, 0.5, 1.0])
 def test_noise_has_finite_slopes(std, limit):
   def rate(limit, std):
     return lrax.constant(1.0).with_noise(2**32 - 1, limit, std)(jnp.arange(9)).sum()
 
   assert np.isfinite(jax.grad(rate, (0, 1))(limit, std)).all()
+  rates = np.asarray(lrax.constant(1.0).with_noise(3, limit, std)(np.arange(999)))
+  assert (np.abs(rates - 1) <= limit + 2.0**-23).all()
+  if limit >= 0.5 and std >= 1:
+    assert np.std(rates) > limit / 3

@@ -93,6 +93,9 @@ def _noise(step: Any, seed: Any, limit: Any, std: Any, distribution: str) -> Any
   share = share.astype(_types.rate_dtype()) * 2.0**-24
   if distribution == 'uniform':
     return limit * share
+  # Cut off at a millionth of its deviation the distribution is uniform to all
+  # digits, and a larger deviation overflows.
+  std = jnp.minimum(std, 1e6)
   # The share of the normal distribution that lies within the limit. Where that is
   # 12 deviations away, it is all and its slope 0; no rate shows less than 1e-12.
   scale = 2**0.5 * jnp.maximum(jnp.maximum(std, limit / 12), 1e-12)
