@@ -101,6 +101,7 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'.*_steps', lambda: 4),
     (r'.*_growth', lambda: 2),
     (r'max_scale', lambda: 2.0),
+    (r'max_norm', lambda: 0.5),
     (r'(final_)?div_factor', lambda: 10.0),
     (r'patience|cooldown', lambda: 7),
     (r'rtol|atol', lambda: 0.125),

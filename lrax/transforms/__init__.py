@@ -1,6 +1,7 @@
 """`scale_by_*`: one adaptive method a file, without a learning rate."""
 
 from lrax._types import ScheduledState
+from lrax.transforms._clip_by_global_norm import clip_by_global_norm
 from lrax.transforms._scale_by_adagrad import scale_by_adagrad
 from lrax.transforms._scale_by_adagrad import ScaleByAdagradState
 from lrax.transforms._scale_by_adam import scale_by_adam
@@ -16,6 +17,7 @@ __all__ = [
     'ScaleByNadamState',
     'ScaleByRmsState',
     'ScheduledState',
+    'clip_by_global_norm',
     'scale_by_adagrad',
     'scale_by_adam',
     'scale_by_amsgrad',
