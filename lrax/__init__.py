@@ -18,15 +18,21 @@ from lrax import transforms
 from lrax._policy import Schedule
 from lrax._types import LearningRateState
 from lrax.control import guard
+from lrax.optimizers import adabelief
+from lrax.optimizers import adadelta
 from lrax.optimizers import adagrad
 from lrax.optimizers import adam
+from lrax.optimizers import adamax
 from lrax.optimizers import adamw
 from lrax.optimizers import amsgrad
+from lrax.optimizers import lion
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
+from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
 from lrax.optimizers import sgd
 from lrax.optimizers import with_learning_rate
+from lrax.optimizers import yogi
 from lrax.schedules import by_progress
 from lrax.schedules import constant
 from lrax.schedules import cosine_annealing
@@ -84,8 +90,11 @@ if TYPE_CHECKING:
 __all__ = [
     'LearningRateState',
     'Schedule',
+    'adabelief',
+    'adadelta',
     'adagrad',
     'adam',
+    'adamax',
     'adamw',
     'amsgrad',
     'by_progress',
@@ -106,6 +115,7 @@ __all__ = [
     'join',
     'k_decay',
     'linear',
+    'lion',
     'maximum',
     'metrics',
     'minimum',
@@ -121,6 +131,7 @@ __all__ = [
     'plot',
     'polynomial_decay',
     'power_decay',
+    'radam',
     'range_ramp',
     'repeated_decay',
     'report',
@@ -150,6 +161,7 @@ __all__ = [
     'warmup_polynomial',
     'warmup_stable_decay',
     'with_learning_rate',
+    'yogi',
 ]
 
 # The tools are imported when they are first used: training does not need them,
