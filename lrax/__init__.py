@@ -24,8 +24,12 @@ from lrax.optimizers import adagrad
 from lrax.optimizers import adam
 from lrax.optimizers import adamax
 from lrax.optimizers import adamw
+from lrax.optimizers import adan
+from lrax.optimizers import ademamix
+from lrax.optimizers import adopt
 from lrax.optimizers import amsgrad
 from lrax.optimizers import lion
+from lrax.optimizers import mars
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import radam
@@ -96,6 +100,9 @@ __all__ = [
     'adam',
     'adamax',
     'adamw',
+    'adan',
+    'ademamix',
+    'adopt',
     'amsgrad',
     'by_progress',
     'constant',
@@ -116,6 +123,7 @@ __all__ = [
     'k_decay',
     'linear',
     'lion',
+    'mars',
     'maximum',
     'metrics',
     'minimum',

@@ -6,8 +6,12 @@ from lrax.optimizers._adagrad import adagrad
 from lrax.optimizers._adam import adam
 from lrax.optimizers._adamax import adamax
 from lrax.optimizers._adamw import adamw
+from lrax.optimizers._adan import adan
+from lrax.optimizers._ademamix import ademamix
+from lrax.optimizers._adopt import adopt
 from lrax.optimizers._amsgrad import amsgrad
 from lrax.optimizers._lion import lion
+from lrax.optimizers._mars import mars
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._radam import radam
@@ -23,8 +27,12 @@ __all__ = [
     'adam',
     'adamax',
     'adamw',
+    'adan',
+    'ademamix',
+    'adopt',
     'amsgrad',
     'lion',
+    'mars',
     'nadam',
     'nadamw',
     'radam',
