@@ -32,6 +32,7 @@ from lrax.optimizers import lion
 from lrax.optimizers import mars
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
+from lrax.optimizers import novograd
 from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
 from lrax.optimizers import sgd
@@ -132,6 +133,7 @@ __all__ = [
     'nadamw',
     'natural_exponential_decay',
     'noam',
+    'novograd',
     'one_cycle',
     'optimizers',
     'piecewise_constant',

@@ -31,7 +31,12 @@ IDLE_AT_FIRST = {'adopt', 'scale_by_adopt'}
 NO_NUMBERS = {'grams': 'a transformation'}
 
 # Rates of members whose steps are not of the size of the rate.
-OTHER_RATES = {'adadelta': 1.0, 'scale_by_adadelta': 1.0}
+OTHER_RATES = {
+    'adadelta': 1.0,
+    'scale_by_adadelta': 1.0,
+    'novograd': RATE / 20,  # a sum of 20 of them
+    'scale_by_novograd': RATE / 20,
+}
 
 # Compiled code contracts a * b + c to one rounding and reorders sums: a few
 # float32 roundings of 6e-8 an update, for up to four updates of about 1.
@@ -766,6 +771,11 @@ OTHER_DEFAULTS = {
     ('scale_by_adamax', 'eps'): 'algorithm 2 has none',
     ('adan', 'eps_root'): 'algorithm 1 has none',
     ('scale_by_ademamix', 'alpha'): "ademamix's own, in Optax too",
+    ('novograd', 'b1'): "the paper's",
+    ('novograd', 'b2'): "the paper's",
+    ('novograd', 'eps'): 'that of scale_by_novograd, in Optax too',
+    ('scale_by_novograd', 'b1'): "the paper's",
+    ('scale_by_novograd', 'b2'): "the paper's",
     ('radam', 'threshold'): 'algorithm 2 rectifies above 4',
     ('scale_by_radam', 'threshold'): 'algorithm 2 rectifies above 4',
 }

@@ -14,6 +14,7 @@ from lrax.optimizers._lion import lion
 from lrax.optimizers._mars import mars
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
+from lrax.optimizers._novograd import novograd
 from lrax.optimizers._radam import radam
 from lrax.optimizers._rmsprop import rmsprop
 from lrax.optimizers._sgd import sgd
@@ -35,6 +36,7 @@ __all__ = [
     'mars',
     'nadam',
     'nadamw',
+    'novograd',
     'radam',
     'rmsprop',
     'sgd',

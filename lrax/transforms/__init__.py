@@ -21,6 +21,7 @@ from lrax.transforms._scale_by_mars import ScaleByMarsState
 from lrax.transforms._scale_by_momentum import scale_by_momentum
 from lrax.transforms._scale_by_nadam import scale_by_nadam
 from lrax.transforms._scale_by_nadam import ScaleByNadamState
+from lrax.transforms._scale_by_novograd import scale_by_novograd
 from lrax.transforms._scale_by_radam import scale_by_radam
 from lrax.transforms._scale_by_rms import scale_by_rms
 from lrax.transforms._scale_by_rms import ScaleByRmsState
@@ -49,6 +50,7 @@ __all__ = [
     'scale_by_mars',
     'scale_by_momentum',
     'scale_by_nadam',
+    'scale_by_novograd',
     'scale_by_radam',
     'scale_by_rms',
     'scale_by_yogi',
