@@ -36,6 +36,7 @@ from lrax.optimizers import novograd
 from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
 from lrax.optimizers import sgd
+from lrax.optimizers import sm3
 from lrax.optimizers import with_learning_rate
 from lrax.optimizers import yogi
 from lrax.schedules import by_progress
@@ -154,6 +155,7 @@ __all__ = [
     'set_learning_rate',
     'sgd',
     'slanted_triangular',
+    'sm3',
     'state',
     'step_decay',
     'steps_for',

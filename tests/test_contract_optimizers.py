@@ -776,6 +776,7 @@ OTHER_DEFAULTS = {
     ('novograd', 'eps'): 'that of scale_by_novograd, in Optax too',
     ('scale_by_novograd', 'b1'): "the paper's",
     ('scale_by_novograd', 'b2'): "the paper's",
+    ('scale_by_sm3', 'eps'): 'the paper has none',
     ('radam', 'threshold'): 'algorithm 2 rectifies above 4',
     ('scale_by_radam', 'threshold'): 'algorithm 2 rectifies above 4',
 }

@@ -18,6 +18,7 @@ from lrax.optimizers._novograd import novograd
 from lrax.optimizers._radam import radam
 from lrax.optimizers._rmsprop import rmsprop
 from lrax.optimizers._sgd import sgd
+from lrax.optimizers._sm3 import sm3
 from lrax.optimizers._with_learning_rate import with_learning_rate
 from lrax.optimizers._yogi import yogi
 
@@ -40,6 +41,7 @@ __all__ = [
     'radam',
     'rmsprop',
     'sgd',
+    'sm3',
     'with_learning_rate',
     'yogi',
 ]

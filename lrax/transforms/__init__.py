@@ -25,6 +25,8 @@ from lrax.transforms._scale_by_novograd import scale_by_novograd
 from lrax.transforms._scale_by_radam import scale_by_radam
 from lrax.transforms._scale_by_rms import scale_by_rms
 from lrax.transforms._scale_by_rms import ScaleByRmsState
+from lrax.transforms._scale_by_sm3 import scale_by_sm3
+from lrax.transforms._scale_by_sm3 import ScaleBySm3State
 from lrax.transforms._scale_by_yogi import scale_by_yogi
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     'ScaleByMarsState',
     'ScaleByNadamState',
     'ScaleByRmsState',
+    'ScaleBySm3State',
     'ScheduledState',
     'cautious',
     'grams',
@@ -53,5 +56,6 @@ __all__ = [
     'scale_by_novograd',
     'scale_by_radam',
     'scale_by_rms',
+    'scale_by_sm3',
     'scale_by_yogi',
 ]
