@@ -18,15 +18,27 @@ from lrax import transforms
 from lrax._policy import Schedule
 from lrax._types import LearningRateState
 from lrax.control import guard
+from lrax.optimizers import adabelief
+from lrax.optimizers import adadelta
 from lrax.optimizers import adagrad
 from lrax.optimizers import adam
+from lrax.optimizers import adamax
 from lrax.optimizers import adamw
+from lrax.optimizers import adan
+from lrax.optimizers import ademamix
+from lrax.optimizers import adopt
 from lrax.optimizers import amsgrad
+from lrax.optimizers import lion
+from lrax.optimizers import mars
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
+from lrax.optimizers import novograd
+from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
 from lrax.optimizers import sgd
+from lrax.optimizers import sm3
 from lrax.optimizers import with_learning_rate
+from lrax.optimizers import yogi
 from lrax.schedules import by_progress
 from lrax.schedules import constant
 from lrax.schedules import cosine_annealing
@@ -84,9 +96,15 @@ if TYPE_CHECKING:
 __all__ = [
     'LearningRateState',
     'Schedule',
+    'adabelief',
+    'adadelta',
     'adagrad',
     'adam',
+    'adamax',
     'adamw',
+    'adan',
+    'ademamix',
+    'adopt',
     'amsgrad',
     'by_progress',
     'constant',
@@ -106,6 +124,8 @@ __all__ = [
     'join',
     'k_decay',
     'linear',
+    'lion',
+    'mars',
     'maximum',
     'metrics',
     'minimum',
@@ -114,6 +134,7 @@ __all__ = [
     'nadamw',
     'natural_exponential_decay',
     'noam',
+    'novograd',
     'one_cycle',
     'optimizers',
     'piecewise_constant',
@@ -121,6 +142,7 @@ __all__ = [
     'plot',
     'polynomial_decay',
     'power_decay',
+    'radam',
     'range_ramp',
     'repeated_decay',
     'report',
@@ -133,6 +155,7 @@ __all__ = [
     'set_learning_rate',
     'sgd',
     'slanted_triangular',
+    'sm3',
     'state',
     'step_decay',
     'steps_for',
@@ -150,6 +173,7 @@ __all__ = [
     'warmup_polynomial',
     'warmup_stable_decay',
     'with_learning_rate',
+    'yogi',
 ]
 
 # The tools are imported when they are first used: training does not need them,

@@ -65,7 +65,9 @@ def assert_follows(
     for kind, steps, spread in kinds:
       expected = run[key(kind)]
       found = _walk(run, build, steps[: len(expected)], kind == 'changing', evaluate)
-      for step, ours, theirs, moved in zip(steps, found, expected, run[spread]):
+      # A run by hand has no spread.
+      spreads = run.get(spread, [0.0] * len(expected))
+      for step, ours, theirs, moved in zip(steps, found, expected, spreads):
         tolerance = 1e-12 + looser * moved
         np.testing.assert_allclose(
             ours, theirs, rtol=tolerance, atol=tolerance, err_msg=f'{name} at {step}'
