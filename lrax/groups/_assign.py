@@ -37,9 +37,9 @@ def pairs(owner: str, name: str, value: Any) -> list[tuple[Any, Any]]:
 
 @functools.lru_cache(maxsize=256)
 def names(
-    owner: str, patterns: tuple[str, ...], paths: tuple[str, ...]
+    owner: str, name: str, patterns: tuple[str, ...], paths: tuple[str, ...]
 ) -> tuple[str, ...]:
-  """The first pattern that takes each path.
+  """The first pattern that takes each path; `name` is the argument they are in.
 
   Raises:
     ValueError: a path has none, or a pattern takes no path.
@@ -48,9 +48,9 @@ def names(
   for path, found in matching.items():
     if not found:
       raise ValueError(
-          f'{owner}: every parameter must belong to a group, got {path!r}, which no'
-          f' pattern matches; the patterns are {list(patterns)}: end with (".*",'
-          ' 1.0), say, for the rest.'
+          f'{owner}: `{name}` must have a pattern for every parameter, got none for'
+          f" {path!r}; the patterns are {list(patterns)}: end with one for the"
+          " rest, '.*'."
       )
   for index, pattern in enumerate(patterns if paths else ()):
     if any(found[0] == pattern for found in matching.values()):
@@ -60,13 +60,13 @@ def names(
     if not mine:
       some = ', '.join(map(repr, paths[:8])) + (', …' if len(paths) > 8 else '')
       raise ValueError(
-          f'{owner}: every pattern must match a parameter, got {pattern!r}, which'
+          f'{owner}: `{name}` must match a parameter each, got {pattern!r}, which'
           f' matches none; the paths are {some}.'
       )
     before = ', '.join(sorted({repr(matching[path][0]) for path in mine}))
     raise ValueError(
-        f'{owner}: every pattern must match a parameter first, got {pattern!r},'
-        f' whose parameters are all taken by {before} before it; put it further'
-        ' up, or leave it out.'
+        f'{owner}: `{name}` must match a parameter first each, got {pattern!r},'
+        f' whose parameters are all taken by {before} before it; put it further up,'
+        ' or leave it out.'
     )
   return tuple(matching[path][0] for path in paths)

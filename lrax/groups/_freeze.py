@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import optax
 
 from lrax import _checks
 from lrax.groups import _param_groups
+from lrax.groups import _paths
 from lrax.groups import _rates
 
 
@@ -54,5 +56,8 @@ def freeze(
         'freeze', 'patterns', 'a pattern or a list of them', patterns,
         "for example ['embed', '.*/bias']", TypeError,
     )
-  rules = [*((pattern, _rates.frozen) for pattern in patterns), ('.*', 1.0)]
-  return _param_groups.build('freeze', rules, base)
+  rules: list[tuple[str, Any]] = []
+  for index, pattern in enumerate(patterns):
+    pattern = _paths.pattern('freeze', f'patterns[{index}]', pattern)
+    rules.append((pattern, _rates.frozen))
+  return _param_groups.build('freeze', [*rules, ('.*', 1.0)], base, 'patterns')

@@ -56,7 +56,7 @@ def _ordered(
   A pattern that captures a number stands for a layer each, in the order of these
   numbers; such a layer is called by the path as far as the number.
   """
-  taken = _assign.names(owner, patterns, paths)
+  taken = _assign.names(owner, 'layers', patterns, paths)
   keys = [_key(owner, patterns, p, path) for p, path in zip(taken, paths)]
   called: dict[tuple[int, int], str] = {}
   for key, pattern, path in zip(keys, taken, paths):

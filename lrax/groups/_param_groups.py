@@ -89,15 +89,15 @@ def param_groups(
 
 
 def build(
-    owner: str, rules: Sequence[tuple[str, Any]], base: Any
+    owner: str, rules: Sequence[tuple[str, Any]], base: Any, name: str = 'rules'
 ) -> optax.GradientTransformationExtraArgs:
-  """`param_groups` under the name of who asks."""
+  """`param_groups` under the name of who asks, and of the argument."""
   rates = {}
   patterns = []
   for index, (pattern, rate) in enumerate(_assign.pairs(owner, 'rules', rules)):
     patterns.append(_paths.pattern(owner, f'rules[{index}][0]', pattern))
     rates[pattern] = _rates.as_rate(owner, f'rules[{index}][1]', rate)
-  assign = functools.partial(_assign.names, owner, tuple(patterns))
+  assign = functools.partial(_assign.names, owner, name, tuple(patterns))
   return _transform.grouped(
       owner, lambda paths: _assign.Groups(assign(paths), rates), base
   )

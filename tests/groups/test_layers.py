@@ -116,7 +116,7 @@ def test_an_empty_tree():
          "`layers` must capture whole numbers, got 'b' from 'b'"),
         (lambda: layerwise_decay(0.5, [r'blocks/(\d+)'], lrax.sgd(1.0)).init(
             network()), ValueError,
-         "layerwise_decay: every parameter must belong to a group, got 'embed/w'"),
+         "`layers` must have a pattern for every parameter, got none for 'embed/w'"),
         (lambda: layerwise_decay(0.5, [*LAYERS, 'tail'], lrax.sgd(1.0)).init(
             network()), ValueError, "got 'tail', which matches none"),
         (lambda: layerwise_decay(

@@ -156,10 +156,10 @@ def test_which_pattern_takes_a_leaf(rules, expected):
     'rules, message',
     [
         ([('.*', 1.0), ('haed', 0.5)], "got 'haed', which matches none"),
-        ([('haed', 0.5), ('.*', 1.0)], "every pattern must match a parameter,"
+        ([('haed', 0.5), ('.*', 1.0)], "`rules` must match a parameter each,"
          " got 'haed', which matches none; the paths are 'embed/kernel', 'head/bias'"),
-        ([('head', 0.5)], "every parameter must belong to a group, got 'embed/kernel',"
-         ' which no pattern matches'),
+        ([('head', 0.5)], "`rules` must have a pattern for every parameter,"
+         r" got none for 'embed/kernel'; the patterns are \['head'\]"),
         ([('head', 0.5), ('.*', 0.1), ('head/bias', 1.0)],
          "got 'head/bias', whose parameters are all taken by 'head' before it"),
         ([('head', 0.5), ('.*', 0.1), ('head', 1.0)],
