@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from lrax import control
+from lrax import groups
 from lrax import optimizers
 from lrax import schedules
 from lrax import state
@@ -116,6 +117,7 @@ __all__ = [
     'flat_cosine',
     'follow_schedule',
     'get_learning_rate',
+    'groups',
     'guard',
     'half_cosine',
     'infinite',

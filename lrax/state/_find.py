@@ -29,9 +29,9 @@ def is_state(node: Any) -> bool:
 def find(state: Any, caller: str) -> dict[Hashable, Found]:
   """Every learning-rate state in `state`, by its group.
 
-  The group is the label under `optax.partition`, the labels joined by `/`
-  where partitions nest; where that does not tell two apart, the dict keys on
-  the way, and else the whole path.
+  The group is the label under `optax.partition`, or the pattern under
+  `lrax.groups`, the labels joined by `/` where they nest; where that does not
+  tell two apart, the dict keys on the way, and else the whole path.
 
   Raises:
     ValueError: there is none; it says what was looked at.
@@ -65,7 +65,8 @@ def select(
     if list(found) == ['']:
       raise ValueError(
           f'{caller}: `group` must be left out for a state of one learning rate,'
-          f' got {group!r}; groups are labels of optax.partition.'
+          f' got {group!r}; groups are labels of optax.partition'
+          ' and patterns of lrax.groups.'
       )
     known = ', '.join(repr(label) for label in found)
     raise ValueError(

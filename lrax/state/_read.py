@@ -29,7 +29,8 @@ def get_learning_rate(state: Any) -> Any:
   Returns:
     The rate, an array of shape () in float32, or float64 under x64; or a dict
     of rates by group where there are several. Groups are the labels of
-    `optax.partition`. A state with leading axes (`vmap`, `pmap`) gives them.
+    `optax.partition` and the patterns of `lrax.groups`. A state with leading axes
+    (`vmap`, `pmap`) gives them.
 
   Raises:
     ValueError: no lrax learning rate is in `state`; it says what was looked at.
