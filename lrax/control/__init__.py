@@ -4,9 +4,11 @@ from lrax.control._adascale import adascale
 from lrax.control._ali_g import ali_g
 from lrax.control._averaged import averaged
 from lrax.control._bold_driver import bold_driver
+from lrax.control._cdat import cdat
 from lrax.control._closed_loop import closed_loop
 from lrax.control._early_stop import early_stop
 from lrax.control._early_stop import should_stop
+from lrax.control._generalized_newton import generalized_newton
 from lrax.control._greedy import greedy
 from lrax.control._guard import guard
 from lrax.control._guard_state import GuardState
@@ -21,8 +23,10 @@ __all__ = [
     'ali_g',
     'averaged',
     'bold_driver',
+    'cdat',
     'closed_loop',
     'early_stop',
+    'generalized_newton',
     'greedy',
     'guard',
     'line_search',
