@@ -118,10 +118,10 @@ def first_rate(policy, **changed):
   return update(policy, UPDATES, policy.init(UPDATES), **changed)[1].learning_rate
 
 
-def needs_params(policy):
+def needs_params(policy, state):
   """Whether it decides by the parameters, which Optax gives no hyperparameter."""
   try:
-    policy.update(UPDATES, policy.init(UPDATES), **SIGNALS, grad=UPDATES)
+    policy.update(UPDATES, state, **SIGNALS, grad=UPDATES)
   except ValueError as error:
     assert 'needs the signal `params`' in str(error)
     return True
@@ -330,7 +330,7 @@ def test_a_traced_hyperparameter_does_not_leak(sample):
 
   def step(numbers):
     policy = sample.call.replace(float, numbers).build()
-    updates, state = update(policy, UPDATES, policy.init())
+    updates, state = update(policy, UPDATES, policy.init(UPDATES))
     return updates, state.learning_rate
 
   assert not _leaks(step, numbers)
@@ -490,7 +490,7 @@ def test_nothing_recompiles(sample):
     traces.append(None)
     return update(policy, updates, state)
 
-  state = policy.init()
+  state = policy.init(UPDATES)
   for change in CHANGES:
     state = change(state)
     # A program is compiled for every trace; for this there needs to be none.
@@ -559,7 +559,7 @@ def test_zero_gradients_and_empty_trees_stay_finite(sample):
   chex.assert_trees_all_equal(new, zeros)
   chex.assert_tree_all_finite(state._replace(override=0.0, memory=()))
   for empty in ({}, (), None, {'a': None}):
-    if empty is None and needs_params(policy):
+    if empty is None and needs_params(policy, policy.init(empty)):
       continue
     # To a policy no updates at all are those that a hyperparameter does not see.
     grad = UPDATES if empty is None else empty
@@ -571,7 +571,7 @@ def test_zero_gradients_and_empty_trees_stay_finite(sample):
 @every
 def test_a_rate_of_zero_gives_zero(sample):
   policy = sample.build()
-  state = lrax.set_learning_rate(policy.init(), 0.0)
+  state = lrax.set_learning_rate(policy.init(UPDATES), 0.0)
   new, _ = update(policy, UPDATES, state)
   chex.assert_trees_all_equal(new, jax.tree.map(np.zeros_like, UPDATES))
 
@@ -618,7 +618,7 @@ def test_is_a_stateful_hyperparameter_of_optax(sample):
   policy = sample.build()
   tx = optax.inject_hyperparams(optax.sgd)(policy)
   state, own = tx.init(UPDATES), policy.init()
-  if needs_params(policy):
+  if needs_params(policy, policy.init()):
     with pytest.raises(ValueError, match='needs the signal `params`'):
       tx.update(UPDATES, state, UPDATES, **SIGNALS, grad=UPDATES)
     return

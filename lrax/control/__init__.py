@@ -12,7 +12,9 @@ from lrax.control._generalized_newton import generalized_newton
 from lrax.control._greedy import greedy
 from lrax.control._guard import guard
 from lrax.control._guard_state import GuardState
+from lrax.control._hypergradient import hypergradient
 from lrax.control._line_search import line_search
+from lrax.control._momo import momo
 from lrax.control._newbob import newbob
 from lrax.control._polyak import polyak
 from lrax.control._reduce_on_plateau import reduce_on_plateau
@@ -29,7 +31,9 @@ __all__ = [
     'generalized_newton',
     'greedy',
     'guard',
+    'hypergradient',
     'line_search',
+    'momo',
     'newbob',
     'polyak',
     'reduce_on_plateau',

@@ -57,6 +57,31 @@ def parameters(owner: str, signals: _types.Signals) -> chex.ArrayTree:
   return signals.params
 
 
+def zeros(params: chex.ArrayTree | None) -> chex.ArrayTree:
+  """Zeros of the parameters' shapes, in float32 or their wider dtype."""
+  # Given by name, it is a strong type even where the leaf is a Python number.
+  return jax.tree.map(
+      lambda x: jnp.zeros(jnp.shape(x), _wide(x, jnp.float32).dtype), params
+  )
+
+
+def needs_shapes(owner: str, memory: chex.ArrayTree, updates: chex.ArrayTree) -> None:
+  """Refuses a memory of trees that was made without the parameters."""
+  if memory is None and updates is not None:
+    raise _types.MissingSignal(
+        f'{owner}: needs the signal `params` where its state is made, which'
+        ' remembers one number for each of theirs; call tx.init(params), and use'
+        ' it in a chain, not in optax.inject_hyperparams.'
+    )
+
+
+def on(tree: chex.ArrayTree, like: chex.ArrayTree) -> chex.ArrayTree:
+  """The tree without what `optax.masked` has taken out of `like`."""
+  masked = lambda x: isinstance(x, optax.MaskedNode)
+  keep = lambda a, b: a if masked(a) else b
+  return jax.tree.map(keep, like, tree, is_leaf=masked)
+
+
 def inner(left: chex.ArrayTree, right: chex.ArrayTree) -> jax.Array:
   """The inner product of two trees over the leaves that the first one has.
 

@@ -45,9 +45,11 @@ class _Averaging(NamedTuple):
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     return arguments['schedule'].closed_loop
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
     schedule = arguments['schedule']
-    rate, memory = schedule.rule.start(schedule.arguments)
+    rate, memory = schedule.rule.start(schedule.arguments, params)
     if not schedule.closed_loop:
       return rate, memory
     zero = jnp.zeros((), _types.rate_dtype())

@@ -25,13 +25,17 @@ class ClosedLoop(NamedTuple):
   remember: Callable[..., tuple[Any, chex.ArrayTree]]
   function: Callable[..., tuple[Any, chex.ArrayTree]]
   scalar: bool = False
+  of_params: bool = False
 
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     del arguments
     return True
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    rate, kept = self.remember(**_evaluate.as_arrays(arguments))
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
+    told = {'params': params} if self.of_params else {}
+    rate, kept = self.remember(**told, **_evaluate.as_arrays(arguments))
     rate = jnp.asarray(rate, _types.rate_dtype())
     return rate, _types.ClosedLoopMemory(_nothing(), rate, kept)
 
@@ -77,6 +81,7 @@ def closed_loop(
     /,
     *,
     scalar: bool = False,
+    of_params: bool = False,
     together: Callable[..., None] | None = None,
     **checks: _checks.Check,
 ) -> Callable[[Callable[..., Any]], Callable[..., _policy.Schedule]]:
@@ -97,6 +102,9 @@ def closed_loop(
     scalar: whether the decision is arithmetic on a few scalars; a compiled
       update then makes it twice, once for the rate and once for the memory,
       which is quicker than to wait for the one in the other.
+    of_params: whether `remember` also takes `params`, for a memory that has their
+      shapes. They are None where the state is made without them, as in
+      `optax.inject_hyperparams`.
     together: a check `(owner, **arguments)` of arguments that go together.
     **checks: checks by argument name, where the name does not tell it; see
       `lrax.schedule`.
@@ -127,7 +135,7 @@ def closed_loop(
   """
 
   def decorate(function: Callable[..., Any]) -> Callable[..., _policy.Schedule]:
-    rule = ClosedLoop(remember, function, scalar)
+    rule = ClosedLoop(remember, function, scalar, of_params)
     return _schedule.constructor(function, rule, 3, checks, together)
 
   return decorate

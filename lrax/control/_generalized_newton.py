@@ -84,8 +84,10 @@ def generalized_newton(
       or `params` is missing.
 
   Source:
-    Bu and Xu, "Gradient descent with generalized Newton's method", 2025, equation 5
-    and algorithm 1, with 0.9 and every 8 as there. In float32 the losses of a very
+    Bu and Xu, "Gradient descent with generalized Newton's method", 2025, algorithm
+    1. The 0.9 and the two conditions are those of the authors' code, which also
+    lets one measurement no more than halve or double the rate, which 0.9 makes
+    small, and takes the losses of another batch. In float32 the losses of a very
     small step differ by rounding only, and the parabola is noise: the first rate
     must be one that changes the loss visibly.
 
