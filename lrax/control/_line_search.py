@@ -74,13 +74,13 @@ def line_search(
   Formula:
     rate = start * factor ** k, k the first of 0, 1, ..., max_trials - 1 with
       value_fn(params - rate * direction) <= value - c * rate * slope + rounding
-    slope = max(sum(grad * direction), 0), for gradient descent |grad| ** 2
+    slope = sum(grad * direction), for gradient descent |grad| ** 2
     start = min(2 ** (1 / doubling_steps) * previous, max_value)
 
     rounding is the spacing of the loss's numbers at `value`, so that the search
     ends where no fall can be seen any more. The rate is 0 where no trial will do,
-    and the next search goes on from the last one; and where the loss or the slope
-    is not finite, and then it starts as this one did
+    and the next search goes on from the last one; and without a search where the
+    loss or the slope is not finite, or the slope is below 0, as a momentum's may be
 
   Args:
     max_value: the rate that the first search starts from, and the highest: a
@@ -123,8 +123,8 @@ def line_search(
   value = _along.loss('line_search', signals)
   after, direction = _along.loss_along('line_search', signals)
   slope = _along.inner(direction, _along.gradient('line_search', signals))
-  usable = jnp.isfinite(value) & jnp.isfinite(slope)
-  slope = jnp.where(usable, jnp.maximum(slope, 0), 0)
+  usable = jnp.isfinite(value) & jnp.isfinite(slope) & (slope >= 0)
+  slope = jnp.where(usable, slope, 0)
   # The spacing in the dtype in which the loss was computed, not this one's.
   kind = jnp.result_type(signals.extra_args['value'])
   if not jnp.issubdtype(kind, jnp.floating):

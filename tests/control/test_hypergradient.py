@@ -201,6 +201,15 @@ def test_each_group_remembers_its_own():
   assert lrax.get_learning_rate(state) == {'a': 1.5, 'b': 0.5}
 
 
+def test_a_scheduled_number_may_remember_directions():
+  tx = lrax.sgd(0.5, momentum=hypergradient(0.5, 0.25, max_value=0.875))
+  grads = jnp.array([1.0])
+  state = tx.init(grads)
+  for _ in range(2):
+    state = tx.update(grads, state, grads)[1]
+  assert float(lrax.metrics(state)['momentum']) == 0.75
+
+
 def test_replicas_take_one_rate():
   tx = lrax.sgd(hypergradient(0.5, 0.25))
 

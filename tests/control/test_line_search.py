@@ -130,6 +130,14 @@ def test_a_loss_that_is_not_finite_moves_and_teaches_nothing(bad):
   assert state.memory.kept == policy.init().memory.kept
 
 
+def test_uphill_there_is_no_search():
+  """It would fail to the last trial, and the next one start from there."""
+  policy = line_search(factor=0.5, doubling_steps=1)
+  state, rate = first(policy, grad=-CURVATURE * START)
+  assert rate == 0
+  assert state.memory.kept == policy.init().memory.kept
+
+
 def test_a_trial_that_is_not_finite_is_not_taken():
   loss = lambda w: jnp.where(jnp.abs(w[0]) < 0.99, jnp.nan, bowl(w))
   assert 0 < first(line_search(), loss)[1] < 0.01
