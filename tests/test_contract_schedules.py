@@ -421,7 +421,7 @@ def test_init_shows_the_rate_of_step_0(sample):
   state = policy.init(UPDATES)
   _, after = update(policy, UPDATES, state)
   assert int(state.step) == 0 and float(state.scale) == 1.0
-  assert np.isnan(state.override) and state.learning_rate > 0
+  assert np.isnan(state.override) and np.isfinite(state.learning_rate)
   louder = {
       'value': 2 * SIGNALS['value'],
       'value_fn': lambda params: half_square(params) ** 2,
