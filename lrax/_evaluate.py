@@ -134,8 +134,8 @@ def compiled(schedule, step):
 
 def init(name, rule, arguments, params=None):
   """The state before any update, with the rate of step 0."""
-  del name, params
-  rate, memory = rule.start(arguments)
+  del name
+  rate, memory = rule.start(arguments, params)
   dtype = _types.rate_dtype()
   return _types.LearningRateState(
       step=jnp.zeros((), jnp.int32),

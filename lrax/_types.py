@@ -106,7 +106,9 @@ class Rule(Protocol):
     """Whether the rate depends on more than the step."""
     ...
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
     """Returns the rate before any signal, and the memory at the start."""
     ...
 

@@ -107,6 +107,7 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'rtol|atol', lambda: 0.125),
     (r'growth', lambda: 1.5),
     (r'smoothing', lambda: 0.5),
+    (r'shards', lambda: 8),
     (r'reference_rate', lambda: None),  # for one decay_coupling only
     (r'model_size', lambda: 16.0),
     (r'values', lambda: [0.1, 0.3, 0.2]),

@@ -77,8 +77,20 @@ UPDATES = {
 }
 # Three lengths that may be any numbers >= 1.
 ANY_SHAPE = export.symbolic_shape('a, b, c')
-# What a closed-loop policy may ask an update for.
-SIGNALS = {'value': np.float32(1.5), 'grad': UPDATES, 'progress': np.float32(0)}
+
+
+def half_square(params):
+  """A loss whose gradient is the parameters."""
+  return sum((jnp.sum(x * x) for x in jax.tree.leaves(params)), 0.0) / 2
+
+
+# What a closed-loop policy may ask an update for, beside the gradient.
+SIGNALS = {
+    'value': np.float32(half_square(UPDATES)),
+    'value_fn': half_square,
+    'progress': np.float32(0),
+    'shard_square_norm': np.float32(20.0),
+}
 
 # Two programs for one formula differ by rounding: a fused kernel contracts a
 # product and a sum into one operation, and vector code has its own sin and
@@ -97,8 +109,23 @@ def edges(sample):
   return np.resize(np.array(steps, np.int32), 20)
 
 
-def update(policy, updates, state):
-  return policy.update(updates, state, updates, **SIGNALS)
+def update(policy, updates, state, **changed):
+  signals = SIGNALS | {'grad': updates} | changed
+  return policy.update(updates, state, updates, **signals)
+
+
+def first_rate(policy, **changed):
+  return update(policy, UPDATES, policy.init(UPDATES), **changed)[1].learning_rate
+
+
+def needs_params(policy, state):
+  """Whether it decides by the parameters, which Optax gives no hyperparameter."""
+  try:
+    policy.update(UPDATES, state, **SIGNALS, grad=UPDATES)
+  except ValueError as error:
+    assert 'needs the signal `params`' in str(error)
+    return True
+  return False
 
 
 # --- the members themselves --------------------------------------------------
@@ -303,7 +330,7 @@ def test_a_traced_hyperparameter_does_not_leak(sample):
 
   def step(numbers):
     policy = sample.call.replace(float, numbers).build()
-    updates, state = update(policy, UPDATES, policy.init())
+    updates, state = update(policy, UPDATES, policy.init(UPDATES))
     return updates, state.learning_rate
 
   assert not _leaks(step, numbers)
@@ -393,13 +420,21 @@ def test_init_shows_the_rate_of_step_0(sample):
   policy = sample.build()
   state = policy.init(UPDATES)
   _, after = update(policy, UPDATES, state)
+  assert int(state.step) == 0 and float(state.scale) == 1.0
+  assert np.isnan(state.override) and np.isfinite(state.learning_rate)
+  louder = {
+      'value': 2 * SIGNALS['value'],
+      'value_fn': lambda params: half_square(params) ** 2,
+      'grad': jax.tree.map(lambda g: 3 * g, UPDATES),
+      'shard_square_norm': 2 * SIGNALS['shard_square_norm'],
+  }
+  if policy.closed_loop and first_rate(policy, **louder) != after.learning_rate:
+    return  # its very first rate is made of signals that init has not
   # A closed loop gives its first rate in double precision where its numbers are
   # Python's, and a formula over two of them then rounds in another order.
   np.testing.assert_allclose(
       state.learning_rate, after.learning_rate, rtol=2.0**-23
   )
-  assert int(state.step) == 0 and float(state.scale) == 1.0
-  assert np.isnan(state.override)
 
 
 @every
@@ -455,7 +490,7 @@ def test_nothing_recompiles(sample):
     traces.append(None)
     return update(policy, updates, state)
 
-  state = policy.init()
+  state = policy.init(UPDATES)
   for change in CHANGES:
     state = change(state)
     # A program is compiled for every trace; for this there needs to be none.
@@ -524,7 +559,11 @@ def test_zero_gradients_and_empty_trees_stay_finite(sample):
   chex.assert_trees_all_equal(new, zeros)
   chex.assert_tree_all_finite(state._replace(override=0.0, memory=()))
   for empty in ({}, (), None, {'a': None}):
-    new, state = update(policy, empty, policy.init(empty))
+    if empty is None and needs_params(policy, policy.init(empty)):
+      continue
+    # To a policy no updates at all are those that a hyperparameter does not see.
+    grad = UPDATES if empty is None else empty
+    new, state = update(policy, empty, policy.init(empty), grad=grad)
     assert new == empty
     assert np.isfinite(state.learning_rate)
 
@@ -532,7 +571,7 @@ def test_zero_gradients_and_empty_trees_stay_finite(sample):
 @every
 def test_a_rate_of_zero_gives_zero(sample):
   policy = sample.build()
-  state = lrax.set_learning_rate(policy.init(), 0.0)
+  state = lrax.set_learning_rate(policy.init(UPDATES), 0.0)
   new, _ = update(policy, UPDATES, state)
   chex.assert_trees_all_equal(new, jax.tree.map(np.zeros_like, UPDATES))
 
@@ -543,13 +582,18 @@ def test_a_rate_of_zero_gives_zero(sample):
 @every
 def test_chains_after_and_before_optax(sample):
   policy = sample.build()
-  rate = np.float32(update(policy, UPDATES, policy.init())[1].learning_rate)
   after = optax.chain(optax.scale(4.0), policy)
   before = optax.chain(policy, optax.scale(4.0))
-  for tx in (after, before):
+  # The updates that reach it may be a signal too.
+  larger = jax.tree.map(lambda u: 4 * u, UPDATES)
+  _, alone = policy.update(
+      larger, policy.init(UPDATES), UPDATES, **SIGNALS, grad=UPDATES
+  )
+  for tx, rate in ((after, alone.learning_rate), (before, first_rate(policy))):
+    rate = np.float32(rate)
     new, state = update(tx, UPDATES, tx.init(UPDATES))
     # A factor of 4 is exact: the order does not change a digit.
-    expect = jax.tree.map(lambda u: -rate * 4 * u, UPDATES)
+    expect = jax.tree.map(lambda u, r=rate: -r * 4 * u, UPDATES)
     chex.assert_trees_all_equal(new, expect)
     assert lrax.get_learning_rate(state) == rate
 
@@ -574,8 +618,12 @@ def test_is_a_stateful_hyperparameter_of_optax(sample):
   policy = sample.build()
   tx = optax.inject_hyperparams(optax.sgd)(policy)
   state, own = tx.init(UPDATES), policy.init()
+  if needs_params(policy, policy.init()):
+    with pytest.raises(ValueError, match='needs the signal `params`'):
+      tx.update(UPDATES, state, UPDATES, **SIGNALS, grad=UPDATES)
+    return
   for _ in range(3):
-    new, state = tx.update(UPDATES, state, UPDATES, **SIGNALS)
+    new, state = tx.update(UPDATES, state, UPDATES, **SIGNALS, grad=UPDATES)
     expect, own = update(policy, UPDATES, own)
     # One product with the same float32 rate.
     chex.assert_trees_all_equal(new, expect)

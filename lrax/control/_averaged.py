@@ -43,9 +43,11 @@ class _Averaging(NamedTuple):
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     return arguments['schedule'].closed_loop
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
     schedule = arguments['schedule']
-    rate, memory = schedule.rule.start(schedule.arguments)
+    rate, memory = schedule.rule.start(schedule.arguments, params)
     if not schedule.closed_loop:
       return rate, memory
     zero = jnp.zeros((), _types.rate_dtype())
@@ -105,7 +107,8 @@ def averaged(
   own share of the batch, and policies that decide by it would drift apart: wrap
   the whole policy, `lrax.control.averaged(schedule * reduce_on_plateau(),
   axis_name='batch')`. The loss of one batch is also noisy from step to step: a
-  smoothing of 0.99 averages over about the last hundred.
+  smoothing of 0.99 averages over about the last hundred. A `value_fn=` that is
+  given to `update` is averaged over devices too, and not over time.
 
   Formula:
     x = mean of metric over the devices of `axis_name`
@@ -156,6 +159,12 @@ def averaged(
     given = _over_devices(jnp.asarray(given, _types.rate_dtype()), axis_name)
     given, value = _over_time(given, value, smoothing, signals.active)
     extra_args = {**signals.extra_args, 'value': given}
+    signals = signals._replace(extra_args=extra_args)
+
+  value_fn = signals.extra_args.get('value_fn')
+  if value_fn is not None and axis_name is not None:
+    together = lambda params: _over_devices(value_fn(params), axis_name)
+    extra_args = {**signals.extra_args, 'value_fn': together}
     signals = signals._replace(extra_args=extra_args)
 
   # One report reaches every policy inside, so the first one's serves all.

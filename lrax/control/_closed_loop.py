@@ -23,13 +23,17 @@ class ClosedLoop(NamedTuple):
 
   remember: Callable[..., tuple[Any, chex.ArrayTree]]
   function: Callable[..., tuple[Any, chex.ArrayTree]]
+  of_params: bool = False
 
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     del arguments
     return True
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
-    rate, kept = self.remember(**_evaluate.as_arrays(arguments))
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
+    told = {'params': params} if self.of_params else {}
+    rate, kept = self.remember(**told, **_evaluate.as_arrays(arguments))
     rate = jnp.asarray(rate, _types.rate_dtype())
     return rate, _types.ClosedLoopMemory(_nothing(), rate, kept)
 
@@ -60,6 +64,7 @@ def closed_loop(
     remember: Callable[..., tuple[Any, chex.ArrayTree]],
     /,
     *,
+    of_params: bool = False,
     together: Callable[..., None] | None = None,
     **checks: _checks.Check,
 ) -> Callable[[Callable[..., Any]], Callable[..., _policy.Schedule]]:
@@ -77,6 +82,9 @@ def closed_loop(
   Args:
     remember: takes the hyperparameters by name, returns the rate before any
       signal and the memory at the start, a pytree of arrays.
+    of_params: whether `remember` also takes `params`, for a memory that has their
+      shapes. They are None where the state is made without them, as in
+      `optax.inject_hyperparams`.
     together: a check `(owner, **arguments)` of arguments that go together.
     **checks: checks by argument name, where the name does not tell it; see
       `lrax.schedule`.
@@ -107,7 +115,7 @@ def closed_loop(
   """
 
   def decorate(function: Callable[..., Any]) -> Callable[..., _policy.Schedule]:
-    rule = ClosedLoop(remember, function)
+    rule = ClosedLoop(remember, function, of_params)
     return _schedule.constructor(function, rule, 3, checks, together)
 
   return decorate

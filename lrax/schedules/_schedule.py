@@ -32,7 +32,10 @@ class OpenLoop(NamedTuple):
     del arguments
     return False
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
+    del params
     return _evaluate.decide(self, arguments, np.zeros((), np.int32), (), None)
 
   def decide(

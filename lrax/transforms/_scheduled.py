@@ -79,7 +79,7 @@ def _transformation(
   inner = build(**{name: p.init().learning_rate for name, p in policies.items()})
 
   def init(params):
-    starts = {name: policy.init() for name, policy in policies.items()}
+    starts = {name: policy.init(params) for name, policy in policies.items()}
     return _types.ScheduledState(
         step=jnp.zeros((), jnp.int32),
         values={name: start.learning_rate for name, start in starts.items()},

@@ -25,9 +25,11 @@ class _ByProgress(NamedTuple):
     del arguments
     return True
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
     schedule = arguments['schedule']
-    rate, memory = schedule.rule.start(schedule.arguments)
+    rate, memory = schedule.rule.start(schedule.arguments, params)
     return rate, (jnp.zeros((), jnp.int32), memory)
 
   def decide(

@@ -60,10 +60,12 @@ class Combination(NamedTuple):
   def closed_loop(self, arguments: Mapping[str, Any]) -> bool:
     return any(part.closed_loop for part in parts_of(arguments))
 
-  def start(self, arguments: Mapping[str, Any]) -> tuple[Any, chex.ArrayTree]:
+  def start(
+      self, arguments: Mapping[str, Any], params: chex.ArrayTree | None = None
+  ) -> tuple[Any, chex.ArrayTree]:
     memory = ()
     if self.closed_loop(arguments):
-      memory = tuple(p.rule.start(p.arguments)[1] for p in parts_of(arguments))
+      memory = tuple(p.rule.start(p.arguments, params)[1] for p in parts_of(arguments))
     step = np.zeros((), np.int32)
     return _evaluate.decide(self, arguments, step, memory, None)[0], memory
 
