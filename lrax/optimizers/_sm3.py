@@ -23,7 +23,8 @@ def sm3(
     mu = momentum * mu + (1 - momentum) * g / sqrt(nu)
     parameter -= learning_rate * mu
 
-    momentum may be a schedule: see `lrax.transforms.ScheduledState`.
+    momentum may be a schedule: see `lrax.transforms.ScheduledState`, which keeps
+    its value as b1.
 
   Args:
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a

@@ -12,6 +12,7 @@ from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _direction
 from lrax.transforms import _leafwise
+from lrax.transforms._scheduled import scheduled
 
 _floor = _checks.number(
     'a number in (0, 1]',
@@ -20,6 +21,7 @@ _floor = _checks.number(
 )
 
 
+@scheduled('min_share')
 def cautious(
     transform: Any, min_share: Numeric = 1e-3
 ) -> optax.GradientTransformationExtraArgs:
@@ -30,7 +32,8 @@ def cautious(
     update = direction * mask / max(mean(mask), min_share)
 
     with the mean over each array by itself; of complex numbers the sign is that of
-    the real part of direction * conj(g), of the decrease to first order.
+    the real part of direction * conj(g), of the decrease to first order. min_share
+    may be a schedule: see `ScheduledState`.
 
   Args:
     transform: a transformation that gives a direction, along g and not against

@@ -15,7 +15,7 @@ from lrax.transforms import _leafwise
 from lrax.transforms._scheduled import scheduled
 
 
-@scheduled('b1', 'b2', 'eps')
+@scheduled('b1', 'b2', 'eps', 'clip_power')
 def scale_by_adopt(
     b1: Numeric = 0.9,
     b2: Numeric = 0.9999,
@@ -38,8 +38,8 @@ def scale_by_adopt(
       nu = b2 * nu + (1 - b2) * g ** 2
 
     with `nesterov`, update = b1 * mu + (1 - b1) * scaled; of a complex number the
-    absolute value is bounded. b1, b2 and eps may be schedules: see
-    `ScheduledState`; the first update has their first values.
+    absolute value is bounded. b1, b2, eps and clip_power may be schedules:
+    see `ScheduledState`; the first update has their first values.
 
   Args:
     b1: share of the average of scaled gradients that is kept, in [0, 1).

@@ -24,7 +24,7 @@ _threshold = _checks.number(
 )
 
 
-@scheduled('eps', 'eps_root', averages=('b1',))
+@scheduled('eps', 'eps_root', 'threshold', averages=('b1',))
 def scale_by_radam(
     b1: Numeric = 0.9,
     b2: Numeric = 0.999,
@@ -48,8 +48,9 @@ def scale_by_radam(
     with `nesterov`, mu_hat = b1 * mu / (1 - b1 ** (t + 1))
     + (1 - b1) * g / (1 - b1 ** t); t counts updates from 1.
 
-    b1, eps and eps_root may be schedules: see `ScheduledState`. Where b1 moves,
-    b1 ** t is the product of its values so far.
+    b1, eps, eps_root and threshold may be schedules: see `ScheduledState`. Where
+    b1 moves, b1 ** t is the product of its values so far. b2 may not: rho is the
+    length of an average whose b2 stays.
 
   Args:
     b1: share of the average of gradients that is kept, in [0, 1).
