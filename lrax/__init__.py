@@ -18,6 +18,7 @@ from lrax import transforms
 from lrax._policy import Schedule
 from lrax._types import LearningRateState
 from lrax.control import guard
+from lrax.optimizers import adafactor
 from lrax.optimizers import adagrad
 from lrax.optimizers import adam
 from lrax.optimizers import adamw
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
 __all__ = [
     'LearningRateState',
     'Schedule',
+    'adafactor',
     'adagrad',
     'adam',
     'adamw',

@@ -1,5 +1,6 @@
 """Optimizers: a transformation of `lrax.transforms` and a learning rate."""
 
+from lrax.optimizers._adafactor import adafactor
 from lrax.optimizers._adagrad import adagrad
 from lrax.optimizers._adam import adam
 from lrax.optimizers._adamw import adamw
@@ -11,6 +12,7 @@ from lrax.optimizers._sgd import sgd
 from lrax.optimizers._with_learning_rate import with_learning_rate
 
 __all__ = [
+    'adafactor',
     'adagrad',
     'adam',
     'adamw',
