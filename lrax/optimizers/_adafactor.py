@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def adafactor(
     factored: bool = True,
     weight_decay_mask: Any = None,
     *,
-    warmup_init: bool = False,
+    warmup_init: float | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """Adafactor: the second moment of a matrix from its row and column means.
 
@@ -47,7 +48,7 @@ def adafactor(
     parameter -= learning_rate * scale * u
 
     with learning_rate = min(1e-2, 1 / sqrt(t)) where it is None, the relative
-    step, and min(1e-6 * t, 1 / sqrt(t)) with `warmup_init`; t counts updates from
+    step, and min(warmup_init * t, 1 / sqrt(t)) where that is given; t counts updates from
     1 and RMS is the root of a leaf's mean square. With momentum an average of
     scale * u takes its place: m = momentum * m + (1 - momentum) * scale * u.
 
@@ -72,7 +73,8 @@ def adafactor(
     factored: whether to factor at all.
     weight_decay_mask: a tree of bools like the parameters, or a function of them
       that gives one: where to decay. None for everywhere.
-    warmup_init: whether the relative step starts at 1e-6 and grows for 10000 steps.
+    warmup_init: where the relative step starts, > 0; the paper's is 1e-6, and
+      the warm-up then 10000 steps long. None for no warm-up.
 
   Returns:
     An `optax.GradientTransformationExtraArgs`; its update needs `params` for the
@@ -103,17 +105,17 @@ def adafactor(
     (-0.02, 0.009999999776482582)
   """
   owner = 'adafactor'
-  warmup_init = _checks.flag(owner, 'warmup_init', warmup_init)
+  slope = _checks.optional(_checks.positive)(owner, 'warmup_init', warmup_init)
   scaled = _checks.flag(
       owner, 'multiply_by_parameter_scale', multiply_by_parameter_scale
   )
   if learning_rate is None:
-    policy = _relative_step(warmup_init)
+    policy = _relative_step(slope)
   else:
     policy = as_schedule(learning_rate, owner)
-    if warmup_init:
+    if slope is not None:
       raise _checks.refuse(
-          owner, 'warmup_init', 'False where a rate is given', warmup_init,
+          owner, 'warmup_init', 'None where a rate is given', slope,
           'the warm-up is part of the relative step; use .with_warmup()',
       )
   links: list[optax.GradientTransformation] = [
@@ -135,12 +137,14 @@ def adafactor(
   return in_full(optax.chain(*links, policy))
 
 
-def _relative_step(warmup_init: bool) -> Any:
+def _relative_step(slope: Any) -> Any:
   """The paper's rho_t as a schedule; step counts from 0 and t from 1."""
   root = schedules.inverse_sqrt(1.0, 0, timescale_steps=1)
-  # 1e-6 * t meets 1 / sqrt(t) at t = 10000, where both are 1e-2.
-  start = schedules.linear(1e-6, 1e-2, 9_999) if warmup_init else 1e-2
-  return schedules.minimum(start, root)
+  if slope is None:
+    return schedules.minimum(1e-2, root)
+  # slope * t meets 1 / sqrt(t) at this t; with 1e-6 it is 10000.
+  steps = math.ceil(slope ** (-2 / 3))
+  return schedules.minimum(schedules.linear(slope, slope * (steps + 1), steps), root)
 
 
 @scheduled('decay_rate', 'eps')
@@ -166,7 +170,8 @@ def _clip(clipping_threshold: Any) -> optax.GradientTransformationExtraArgs:
 
     return _leafwise.leafwise(leaf, 1, updates)[0], state
 
-  return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+  init = lambda params: optax.EmptyState()
+  return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _scale() -> optax.GradientTransformationExtraArgs:

@@ -51,6 +51,10 @@ def scale_by_param_block_rms(
   owner = 'scale_by_param_block_rms'
   least = _checks.non_negative(owner, 'min_scale', min_scale)
 
+  def init(params):
+    del params
+    return optax.EmptyState()
+
   def update(updates, state, params=None, **extra_args):
     del extra_args
     needs_params(owner, params, 'a step is a part of the parameter')
@@ -64,4 +68,4 @@ def scale_by_param_block_rms(
     (steps,) = _leafwise.leafwise(leaf, 1, updates, params)
     return steps, state
 
-  return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+  return optax.GradientTransformationExtraArgs(init, update)
