@@ -23,6 +23,9 @@ from lrax.optimizers import adagrad
 from lrax.optimizers import adam
 from lrax.optimizers import adamw
 from lrax.optimizers import amsgrad
+from lrax.optimizers import came
+from lrax.optimizers import lamb
+from lrax.optimizers import lars
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import rmsprop
@@ -91,6 +94,7 @@ __all__ = [
     'adamw',
     'amsgrad',
     'by_progress',
+    'came',
     'constant',
     'control',
     'cosine_annealing',
@@ -107,6 +111,8 @@ __all__ = [
     'inverse_time_decay',
     'join',
     'k_decay',
+    'lamb',
+    'lars',
     'linear',
     'maximum',
     'metrics',

@@ -5,6 +5,9 @@ from lrax.optimizers._adagrad import adagrad
 from lrax.optimizers._adam import adam
 from lrax.optimizers._adamw import adamw
 from lrax.optimizers._amsgrad import amsgrad
+from lrax.optimizers._came import came
+from lrax.optimizers._lamb import lamb
+from lrax.optimizers._lars import lars
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._rmsprop import rmsprop
@@ -17,6 +20,9 @@ __all__ = [
     'adam',
     'adamw',
     'amsgrad',
+    'came',
+    'lamb',
+    'lars',
     'nadam',
     'nadamw',
     'rmsprop',

@@ -48,9 +48,10 @@ def adafactor(
     parameter -= learning_rate * scale * u
 
     with learning_rate = min(1e-2, 1 / sqrt(t)) where it is None, the relative
-    step, and min(warmup_init * t, 1 / sqrt(t)) where that is given; t counts updates from
-    1 and RMS is the root of a leaf's mean square. With momentum an average of
-    scale * u takes its place: m = momentum * m + (1 - momentum) * scale * u.
+    step, and min(warmup_init * t, 1 / sqrt(t)) where that is given; t counts
+    updates from 1 and RMS is the root of a leaf's mean square. With momentum an
+    average of scale * u takes its place:
+    m = momentum * m + (1 - momentum) * scale * u.
 
     decay_rate, clipping_threshold, momentum, weight_decay_rate and eps may be
     schedules: see `lrax.transforms.ScheduledState`.

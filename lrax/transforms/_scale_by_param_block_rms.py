@@ -57,7 +57,7 @@ def scale_by_param_block_rms(
 
   def update(updates, state, params=None, **extra_args):
     del extra_args
-    needs_params(owner, params, 'a step is a part of the parameter')
+    params = needs_params(owner, params, 'a step is a part of the parameter')
 
     def leaf(g, param):
       scale = _norms.rms(jnp.asarray(param))
