@@ -26,6 +26,7 @@ from lrax.optimizers import amsgrad
 from lrax.optimizers import came
 from lrax.optimizers import lamb
 from lrax.optimizers import lars
+from lrax.optimizers import muon
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import rmsprop
@@ -118,6 +119,7 @@ __all__ = [
     'metrics',
     'minimum',
     'multistep_decay',
+    'muon',
     'nadam',
     'nadamw',
     'natural_exponential_decay',

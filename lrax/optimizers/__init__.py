@@ -8,6 +8,7 @@ from lrax.optimizers._amsgrad import amsgrad
 from lrax.optimizers._came import came
 from lrax.optimizers._lamb import lamb
 from lrax.optimizers._lars import lars
+from lrax.optimizers._muon import muon
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._rmsprop import rmsprop
@@ -23,6 +24,7 @@ __all__ = [
     'came',
     'lamb',
     'lars',
+    'muon',
     'nadam',
     'nadamw',
     'rmsprop',

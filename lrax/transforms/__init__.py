@@ -10,6 +10,7 @@ from lrax.transforms._scale_by_came import ScaleByCameState
 from lrax.transforms._scale_by_factored_rms import scale_by_factored_rms
 from lrax.transforms._scale_by_lars import scale_by_lars
 from lrax.transforms._scale_by_momentum import scale_by_momentum
+from lrax.transforms._scale_by_muon import scale_by_muon
 from lrax.transforms._scale_by_nadam import scale_by_nadam
 from lrax.transforms._scale_by_nadam import ScaleByNadamState
 from lrax.transforms._scale_by_param_block_rms import scale_by_param_block_rms
@@ -30,6 +31,7 @@ __all__ = [
     'scale_by_factored_rms',
     'scale_by_lars',
     'scale_by_momentum',
+    'scale_by_muon',
     'scale_by_nadam',
     'scale_by_param_block_rms',
     'scale_by_rms',
