@@ -31,6 +31,7 @@ from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import rmsprop
 from lrax.optimizers import sgd
+from lrax.optimizers import soap
 from lrax.optimizers import with_learning_rate
 from lrax.schedules import by_progress
 from lrax.schedules import constant
@@ -143,6 +144,7 @@ __all__ = [
     'set_learning_rate',
     'sgd',
     'slanted_triangular',
+    'soap',
     'state',
     'step_decay',
     'steps_for',

@@ -13,6 +13,7 @@ from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._rmsprop import rmsprop
 from lrax.optimizers._sgd import sgd
+from lrax.optimizers._soap import soap
 from lrax.optimizers._with_learning_rate import with_learning_rate
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     'nadamw',
     'rmsprop',
     'sgd',
+    'soap',
     'with_learning_rate',
 ]

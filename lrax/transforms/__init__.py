@@ -16,6 +16,8 @@ from lrax.transforms._scale_by_nadam import ScaleByNadamState
 from lrax.transforms._scale_by_param_block_rms import scale_by_param_block_rms
 from lrax.transforms._scale_by_rms import scale_by_rms
 from lrax.transforms._scale_by_rms import ScaleByRmsState
+from lrax.transforms._scale_by_soap import scale_by_soap
+from lrax.transforms._scale_by_soap import ScaleBySoapState
 from lrax.transforms._scale_by_trust_ratio import scale_by_trust_ratio
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     'ScaleByCameState',
     'ScaleByNadamState',
     'ScaleByRmsState',
+    'ScaleBySoapState',
     'ScheduledState',
     'scale_by_adagrad',
     'scale_by_adam',
@@ -35,5 +38,6 @@ __all__ = [
     'scale_by_nadam',
     'scale_by_param_block_rms',
     'scale_by_rms',
+    'scale_by_soap',
     'scale_by_trust_ratio',
 ]
