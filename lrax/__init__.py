@@ -21,6 +21,7 @@ from lrax._types import LearningRateState
 from lrax.control import guard
 from lrax.optimizers import adabelief
 from lrax.optimizers import adadelta
+from lrax.optimizers import adafactor
 from lrax.optimizers import adagrad
 from lrax.optimizers import adam
 from lrax.optimizers import adamax
@@ -29,8 +30,12 @@ from lrax.optimizers import adan
 from lrax.optimizers import ademamix
 from lrax.optimizers import adopt
 from lrax.optimizers import amsgrad
+from lrax.optimizers import came
+from lrax.optimizers import lamb
+from lrax.optimizers import lars
 from lrax.optimizers import lion
 from lrax.optimizers import mars
+from lrax.optimizers import muon
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import novograd
@@ -38,6 +43,7 @@ from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
 from lrax.optimizers import sgd
 from lrax.optimizers import sm3
+from lrax.optimizers import soap
 from lrax.optimizers import with_learning_rate
 from lrax.optimizers import yogi
 from lrax.schedules import by_progress
@@ -99,6 +105,7 @@ __all__ = [
     'Schedule',
     'adabelief',
     'adadelta',
+    'adafactor',
     'adagrad',
     'adam',
     'adamax',
@@ -108,6 +115,7 @@ __all__ = [
     'adopt',
     'amsgrad',
     'by_progress',
+    'came',
     'constant',
     'control',
     'cosine_annealing',
@@ -125,6 +133,8 @@ __all__ = [
     'inverse_time_decay',
     'join',
     'k_decay',
+    'lamb',
+    'lars',
     'linear',
     'lion',
     'mars',
@@ -132,6 +142,7 @@ __all__ = [
     'metrics',
     'minimum',
     'multistep_decay',
+    'muon',
     'nadam',
     'nadamw',
     'natural_exponential_decay',
@@ -158,6 +169,7 @@ __all__ = [
     'sgd',
     'slanted_triangular',
     'sm3',
+    'soap',
     'state',
     'step_decay',
     'steps_for',

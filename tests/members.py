@@ -109,6 +109,7 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'smoothing', lambda: 0.5),
     (r'shards', lambda: 8),
     (r'reference_rate', lambda: None),  # for one decay_coupling only
+    (r'min_dim_size_to_factor', lambda: 2),
     (r'model_size', lambda: 16.0),
     (r'values', lambda: [0.1, 0.3, 0.2]),
     (r'k|ratio', lambda: 3.0),

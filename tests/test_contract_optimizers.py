@@ -25,8 +25,13 @@ NUMBERS = {'momentum': 0.9, 'momentum_decay': 4e-3}
 # Members that refuse an eps of 0: it is what their first update is made of.
 EPS_ABOVE_ZERO = {'adadelta': 1e-6, 'scale_by_adadelta': 1e-6}
 
-# Members whose first update moves nothing: it only fills a state.
-IDLE_AT_FIRST = {'adopt', 'scale_by_adopt'}
+# Members whose first update moves nothing, and what it does.
+IDLE_AT_FIRST = {
+    'adopt': 'the first gradient is only measured',
+    'scale_by_adopt': 'the first gradient is only measured',
+    'scale_by_soap': 'the first gradient makes the axes',
+    'soap': 'the first gradient makes the axes',
+}
 # Members without a number, and what they take instead.
 NO_NUMBERS = {'grams': 'a transformation'}
 
@@ -36,11 +41,44 @@ OTHER_RATES = {
     'scale_by_adadelta': 1.0,
     'novograd': RATE / 20,  # a sum of 20 of them
     'scale_by_novograd': RATE / 20,
+    'lars': 10.0,  # the trust coefficient is 1e-3
+    'scale_by_lars': 100.0,
+    'scale_by_param_block_rms': 0.3,  # steps shrink with the parameters
 }
 
 # Compiled code contracts a * b + c to one rounding and reorders sums: a few
 # float32 roundings of 6e-8 an update, for up to four updates of about 1.
 FUSED = {'rtol': 2e-6, 'atol': 2e-7}
+
+# Members whose roundings are so many times those of updates of about 1.
+LONG = {
+    'came': 10.0,  # updates of RATE / sqrt(1 - b3), 100 times the average step
+    'scale_by_came': 100.0,
+    'scale_by_muon': 20.0,  # each of five iterations has a slope of up to 3.4
+}
+# Members with a decay nearer to 1 than 0.999, and what float32 leaves of 1 - decay.
+NEAR_1 = {
+    'came': 3e-4,  # 0.9999
+    'scale_by_came': 3e-4,
+}
+# Optimizers that have a rate of their own where none is given.
+OWN_RATE = {'adafactor': 'None is the relative step'}
+# Members that need the parameters for more than a decay of weights.
+NEEDS_PARAMS = {
+    'adafactor': 'a step is a part of the parameter',
+    'scale_by_param_block_rms': 'a step is a part of the parameter',
+    'scale_by_trust_ratio': 'a step is a part of the parameter',
+}
+# Members in which the size of a leaf scales its updates, or rotates them.
+WHOLE_LEAF = {
+    'adafactor': 'the root mean square of a leaf is clipped',
+    'came': 'the root mean square of a leaf is clipped',
+    'lamb': 'the norm of an update divides it',
+    'lars': 'the norm of a gradient divides it',
+    'scale_by_came': 'the root mean square of a leaf is clipped',
+    'scale_by_lars': 'the norm of a gradient divides it',
+    'scale_by_trust_ratio': 'the norm of an update divides it',
+}
 
 
 def _members():
@@ -59,7 +97,8 @@ def _members():
 
 
 # It clips, and adapts nothing: its own file has its tests.
-MEMBERS = {k: v for k, v in _members().items() if k != 'clip_by_global_norm'}
+NO_METHOD = {'clip_by_global_norm'}
+MEMBERS = {k: v for k, v in _members().items() if k not in NO_METHOD}
 OPTIMIZERS = [name for name in MEMBERS if name in lrax.optimizers.__all__]
 
 every_member = pytest.mark.parametrize('name', MEMBERS)
@@ -104,6 +143,11 @@ def assert_close(actual, expected, **tolerance):
   jax.tree.map(check, actual, expected)
 
 
+def rounding(name, rtol=FUSED['rtol'], atol=FUSED['atol']):
+  """A tolerance of roundings, for the length of this member's updates."""
+  return {'rtol': rtol, 'atol': atol * LONG.get(name, 1.0)}
+
+
 def dtypes(x):
   return jax.tree.map(lambda leaf: jnp.result_type(leaf), x)
 
@@ -116,7 +160,7 @@ def test_members_are_found():
       for name in family.__all__
       if not inspect.isclass(getattr(family, name))
   }
-  assert functions == set(MEMBERS)
+  assert functions == set(MEMBERS) | NO_METHOD
   assert {'sgd', 'adamw', 'with_learning_rate', 'scale_by_adam'} <= set(MEMBERS)
 
 
@@ -156,7 +200,7 @@ def test_jit_equals_eager_and_compiles_once(name):
   expected, last = _eager(tx, params, [tree(1), tree(2), tree(3)])
   for seed in (1, 2, 3):
     updates, state = update(tree(seed), state, params)
-    assert_close(updates, expected[seed - 1], **FUSED)
+    assert_close(updates, expected[seed - 1], **rounding(name))
   assert_close(state, last, **FUSED)
   assert len(traces) == 1
 
@@ -176,7 +220,7 @@ def test_vmap_equals_a_loop(name):
   for i in range(3):
     gradients = [_row(first, i), _row(second, i)]
     expected, last = _eager(tx, _row(params, i), gradients)
-    assert_close(_row(updates, i), expected[-1], **FUSED)
+    assert_close(_row(updates, i), expected[-1], **rounding(name))
     assert_close(_row(states, i), last, **FUSED)
 
 
@@ -192,7 +236,7 @@ def test_scan_equals_a_loop(name):
   state, updates = jax.lax.scan(step, tx.init(params), gradients)
   expected, last = _eager(tx, params, [_row(gradients, i) for i in range(4)])
   for i in range(4):
-    assert_close(_row(updates, i), expected[i], **FUSED)
+    assert_close(_row(updates, i), expected[i], **rounding(name))
   assert_close(state, last, **FUSED)
 
 
@@ -324,8 +368,8 @@ def test_the_schedule_advances(name, schedule):
     updates, state = tx.update(g, state, params)
     # 1/2 - t/8, exact in binary.
     assert float(lrax.get_learning_rate(state)) == rate
-    idle = t == 0 and name in IDLE_AT_FIRST
-    assert bool((updates == 0).all()) == (rate == 0 or idle)
+    idle = rate == 0 or (t == 0 and name in IDLE_AT_FIRST)
+    assert bool((updates == 0).all()) == idle
 
 
 @every_optimizer
@@ -367,6 +411,9 @@ def test_refuses_a_rate_out_of_range(name, rate):
 @every_optimizer
 @pytest.mark.parametrize('rate', [None, 'fast', True, [0.1]])
 def test_refuses_what_is_no_rate(name, rate):
+  if rate is None and name in OWN_RATE:
+    build(name, learning_rate=rate)
+    return
   with pytest.raises(TypeError, match=f'{name}: `learning_rate` must be'):
     build(name, learning_rate=rate)
 
@@ -486,8 +533,9 @@ def test_traced_numbers_equal_python_ones(name):
   expected = two_updates(**numbers)
   # A float32 0.999 is off by 1.3e-8, which is 1.3e-5 of 1 - 0.999 and half of
   # that under the root.
+  rtol = NEAR_1.get(name, 3e-5)
   assert_close(
-      jax.jit(two_updates)(**traced), expected, rtol=3e-5, atol=1e-6
+      jax.jit(two_updates)(**traced), expected, rtol=rtol, atol=1e-6
   )
 
 
@@ -518,15 +566,13 @@ def test_a_complex_phase_passes_through(name):
   updates_of_turned, _ = tx.update(turned, tx.init(g), turned)
   expected = jax.tree.map(lambda u: turn * u, updates)
   # Products of complex numbers: several float32 roundings of 6e-8.
-  assert_close(updates_of_turned, expected, rtol=2e-6, atol=2e-7)
+  assert_close(updates_of_turned, expected, **rounding(name))
   # Real numbers, as complex ones, get the update that they get as real ones.
   real = tree(1)
   as_complex = tree(1, 'complex64')
   updates, _ = tx.update(as_complex, tx.init(as_complex), as_complex)
   expected, _ = tx.update(real, tx.init(real), real)
-  assert_close(
-      jax.tree.map(jnp.real, updates), expected, rtol=2e-6, atol=2e-7
-  )
+  assert_close(jax.tree.map(jnp.real, updates), expected, **rounding(name))
 
 
 # --- trees
@@ -633,8 +679,13 @@ def test_a_gradient_of_nan_shows_in_its_update_and_no_other(name):
   """A failure is data in the result: a later link can see it and act."""
   tx = build(name)
   g = {'a': jnp.array([1.0, jnp.nan, -1.0]), 'b': jnp.array([1.0, 2.0, 3.0])}
-  updates, _ = tx.update(g, tx.init(g), jax.tree.map(jnp.ones_like, g))
-  assert jnp.isnan(updates['a']).tolist() == [False, True, False]
+  ones = jax.tree.map(jnp.ones_like, g)
+  state = tx.init(g)
+  if name in IDLE_AT_FIRST:
+    _, state = tx.update(ones, state, ones)
+  updates, _ = tx.update(g, state, ones)
+  expected = [True] * 3 if name in WHOLE_LEAF else [False, True, False]
+  assert jnp.isnan(updates['a']).tolist() == expected
   assert not jnp.isnan(updates['b']).any()
 
 
@@ -655,7 +706,8 @@ def test_parameters_are_needed_for_decay_only(name):
   tx = build(name)
   params, g = tree(0), tree(1)
   state = tx.init(params)
-  if 'weight_decay' in inspect.signature(MEMBERS[name]).parameters:
+  parameters = inspect.signature(MEMBERS[name]).parameters
+  if 'weight_decay' in parameters or name in NEEDS_PARAMS:
     with pytest.raises(ValueError, match=f'{name}: .*`params`'):
       tx.update(g, state)
   else:
@@ -673,7 +725,7 @@ def test_chains_after_clipping(name):
   updates, _ = chained.update(g, chained.init(params), params)
   expected, _ = tx.update(clipped, tx.init(params), params)
   # The norm is summed in another order: some float32 roundings of 6e-8.
-  assert_close(updates, expected, rtol=2e-6, atol=2e-7)
+  assert_close(updates, expected, **rounding(name))
 
 
 @every_member
@@ -730,9 +782,16 @@ def test_converges_at_its_defaults(name):
 
 # Members whose counterpart in Optax has another name, or none.
 COUNTERPARTS = {
+    'came': None,  # Optax has no CAME
     'scale_by_adagrad': 'scale_by_rss',
+    'muon': None,  # optax.contrib's has other arguments
+    'scale_by_came': None,
+    'scale_by_lars': None,  # Optax chains a decay and a trust ratio
     'scale_by_momentum': 'trace',
+    'scale_by_muon': None,  # optax.contrib's has other arguments
     'scale_by_nadam': None,  # Optax has no momentum schedule
+    'scale_by_soap': None,
+    'soap': None,  # Optax has no SOAP
     'with_learning_rate': None,  # a chain
     'cautious': None,
     'grams': None,
@@ -741,6 +800,7 @@ COUNTERPARTS = {
 }
 # Arguments of Optax that a member does not take, and why.
 NOT_TAKEN = {
+    ('scale_by_factored_rms', 'decay_rate_fn'): 'decay_rate may be a schedule',
     ('nadam', 'nesterov'): "it makes it Nadam; Optax's nadam is adam with it bound",
     ('nadamw', 'nesterov'): "it makes it Nadam; Optax's nadamw is adamw with it bound",
     ('adopt', 'clip_value_fn'): "clip_power says which of the paper's functions",
@@ -822,7 +882,9 @@ def test_defaults_are_those_of_optax(name):
 def test_the_lists_of_differences_name_what_exists():
   named = [*NOT_TAKEN, *OTHER_DEFAULTS]
   assert {name for name, _ in named} <= set(MEMBERS)
-  assert set(COUNTERPARTS) <= set(MEMBERS)
+  listed = {*COUNTERPARTS, *OWN_RATE, *LONG, *NEAR_1}
+  listed |= {*NEEDS_PARAMS, *OTHER_RATES, *IDLE_AT_FIRST, *WHOLE_LEAF}
+  assert listed <= set(MEMBERS)
   for name, argument in NOT_TAKEN:
     assert argument in inspect.signature(_of_optax(name)).parameters
     assert argument not in inspect.signature(MEMBERS[name]).parameters
