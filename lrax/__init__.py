@@ -25,6 +25,9 @@ from lrax.optimizers import amsgrad
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import rmsprop
+from lrax.optimizers import schedule_free
+from lrax.optimizers import schedule_free_adamw
+from lrax.optimizers import schedule_free_sgd
 from lrax.optimizers import sgd
 from lrax.optimizers import with_learning_rate
 from lrax.schedules import by_progress
@@ -129,6 +132,9 @@ __all__ = [
     'rmsprop',
     'scale_learning_rate',
     'schedule',
+    'schedule_free',
+    'schedule_free_adamw',
+    'schedule_free_sgd',
     'schedules',
     'set_learning_rate',
     'sgd',

@@ -340,7 +340,7 @@ OPTIMIZERS = [
             refusal(name, 'learning_rate', RATE, -1.0),
         )
         for name in lrax.optimizers.__all__
-        if name != 'with_learning_rate'
+        if name[0].islower() and name not in ('with_learning_rate', 'schedule_free')
     ),
     ('a negative rate for a transformation',
      lambda: lrax.with_learning_rate(optax.identity(), -1.0), ValueError,

@@ -7,10 +7,15 @@ from lrax.optimizers._amsgrad import amsgrad
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._rmsprop import rmsprop
+from lrax.optimizers._schedule_free import schedule_free
+from lrax.optimizers._schedule_free import ScheduleFreeState
+from lrax.optimizers._schedule_free_adamw import schedule_free_adamw
+from lrax.optimizers._schedule_free_sgd import schedule_free_sgd
 from lrax.optimizers._sgd import sgd
 from lrax.optimizers._with_learning_rate import with_learning_rate
 
 __all__ = [
+    'ScheduleFreeState',
     'adagrad',
     'adam',
     'adamw',
@@ -18,6 +23,9 @@ __all__ = [
     'nadam',
     'nadamw',
     'rmsprop',
+    'schedule_free',
+    'schedule_free_adamw',
+    'schedule_free_sgd',
     'sgd',
     'with_learning_rate',
 ]
