@@ -24,6 +24,7 @@ from lrax.optimizers import adamw
 from lrax.optimizers import amsgrad
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
+from lrax.optimizers import prodigy
 from lrax.optimizers import rmsprop
 from lrax.optimizers import schedule_free
 from lrax.optimizers import schedule_free_adamw
@@ -124,6 +125,7 @@ __all__ = [
     'plot',
     'polynomial_decay',
     'power_decay',
+    'prodigy',
     'range_ramp',
     'repeated_decay',
     'report',

@@ -6,6 +6,8 @@ from lrax.optimizers._adamw import adamw
 from lrax.optimizers._amsgrad import amsgrad
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
+from lrax.optimizers._prodigy import prodigy
+from lrax.optimizers._prodigy import ProdigyState
 from lrax.optimizers._rmsprop import rmsprop
 from lrax.optimizers._schedule_free import schedule_free
 from lrax.optimizers._schedule_free import ScheduleFreeState
@@ -15,6 +17,7 @@ from lrax.optimizers._sgd import sgd
 from lrax.optimizers._with_learning_rate import with_learning_rate
 
 __all__ = [
+    'ProdigyState',
     'ScheduleFreeState',
     'adagrad',
     'adam',
@@ -22,6 +25,7 @@ __all__ = [
     'amsgrad',
     'nadam',
     'nadamw',
+    'prodigy',
     'rmsprop',
     'schedule_free',
     'schedule_free_adamw',
