@@ -22,6 +22,12 @@ from lrax.optimizers import adagrad
 from lrax.optimizers import adam
 from lrax.optimizers import adamw
 from lrax.optimizers import amsgrad
+from lrax.optimizers import cocob
+from lrax.optimizers import dadapt_adamw
+from lrax.optimizers import dadapt_sgd
+from lrax.optimizers import dog
+from lrax.optimizers import dowg
+from lrax.optimizers import ldog
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import prodigy
@@ -93,10 +99,15 @@ __all__ = [
     'adamw',
     'amsgrad',
     'by_progress',
+    'cocob',
     'constant',
     'control',
     'cosine_annealing',
     'cyclical',
+    'dadapt_adamw',
+    'dadapt_sgd',
+    'dog',
+    'dowg',
     'eval_params',
     'exponential_decay',
     'flat_cosine',
@@ -109,6 +120,7 @@ __all__ = [
     'inverse_time_decay',
     'join',
     'k_decay',
+    'ldog',
     'linear',
     'maximum',
     'metrics',

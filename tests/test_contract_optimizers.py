@@ -85,12 +85,15 @@ ESTIMATING = [name for name in OPTIMIZERS if _estimates(name)]
 every_rate = pytest.mark.parametrize(
     'name', [name for name in OPTIMIZERS if name not in ESTIMATING]
 )
+# L-DoG has an estimate for each array and shows what multiplies them.
+LEARNING_RATE_FREE = [*ESTIMATING, 'ldog']
 every_of_its_own = pytest.mark.parametrize(
-    'name', [name for name in MEMBERS if name not in ESTIMATING]
+    'name', [name for name in MEMBERS if name not in LEARNING_RATE_FREE]
 )
 # Members that need the parameters for more than a decay: where they are, too.
 NEEDS_PARAMS = {
-    'schedule_free', 'schedule_free_sgd', 'schedule_free_adamw', *ESTIMATING
+    'schedule_free', 'schedule_free_sgd', 'schedule_free_adamw', 'cocob',
+    *LEARNING_RATE_FREE,
 }
 
 
@@ -716,7 +719,7 @@ def test_a_small_step_lowers_a_quadratic(name):
     assert loss(x) < before
 
 
-@every_member
+@every_of_its_own
 def test_converges_at_its_defaults(name):
   curvature = jnp.array([1.0, 3.0, 0.3])
   tx = _optimizer(name, RATE)
@@ -741,6 +744,8 @@ COUNTERPARTS = {
     'scale_by_momentum': 'trace',
     'scale_by_nadam': None,  # Optax has no momentum schedule
     'with_learning_rate': None,  # a chain
+    'ldog': None,
+    'dadapt_sgd': None,
     'schedule_free': None,  # takes a direction where Optax takes an optimizer
 }
 # Arguments of Optax that a member does not take, and why.
@@ -750,6 +755,7 @@ NOT_TAKEN = {
 }
 # Defaults that are the paper's and not Optax's.
 OTHER_DEFAULTS = {
+    ('dowg', 'eps'): 'algorithm 1 has none; with one the scale of the loss matters',
     ('scale_by_momentum', 'decay'): 'Optax has no default; 0.9 is the usual one',
     ('amsgrad', 'bias_correction_mu'): 'algorithm 2 corrects nothing',
     ('amsgrad', 'bias_correction_nu'): 'algorithm 2 corrects nothing',

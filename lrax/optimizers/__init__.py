@@ -4,6 +4,18 @@ from lrax.optimizers._adagrad import adagrad
 from lrax.optimizers._adam import adam
 from lrax.optimizers._adamw import adamw
 from lrax.optimizers._amsgrad import amsgrad
+from lrax.optimizers._average import PolynomialAverageState
+from lrax.optimizers._cocob import cocob
+from lrax.optimizers._cocob import CocobState
+from lrax.optimizers._dadapt_adamw import dadapt_adamw
+from lrax.optimizers._dadapt_adamw import DadaptAdamwState
+from lrax.optimizers._dadapt_sgd import dadapt_sgd
+from lrax.optimizers._dadapt_sgd import DadaptSgdState
+from lrax.optimizers._dog import dog
+from lrax.optimizers._dog import DogState
+from lrax.optimizers._dog import ldog
+from lrax.optimizers._dowg import dowg
+from lrax.optimizers._dowg import DowgState
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._prodigy import prodigy
@@ -17,12 +29,24 @@ from lrax.optimizers._sgd import sgd
 from lrax.optimizers._with_learning_rate import with_learning_rate
 
 __all__ = [
+    'CocobState',
+    'DadaptAdamwState',
+    'DadaptSgdState',
+    'DogState',
+    'DowgState',
+    'PolynomialAverageState',
     'ProdigyState',
     'ScheduleFreeState',
     'adagrad',
     'adam',
     'adamw',
     'amsgrad',
+    'cocob',
+    'dadapt_adamw',
+    'dadapt_sgd',
+    'dog',
+    'dowg',
+    'ldog',
     'nadam',
     'nadamw',
     'prodigy',

@@ -170,6 +170,7 @@ def _numbers():
       number = NUMBERS.get(name, parameter.default)
       # Read once, or used to say what z and y are: one number for the run.
       once = name.startswith(('initial_', 'estim_lr0', 'init_'))
+      once |= member.__name__ == 'cocob' and name == 'eps'
       once |= member.__name__.startswith('schedule_free') and name in ('b1', 'b2')
       if isinstance(number, float) and name != 'learning_rate' and not once:
         yield pytest.param(member, name, number, id=f'{member.__name__}-{name}')
