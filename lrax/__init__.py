@@ -28,6 +28,7 @@ from lrax.optimizers import dadapt_sgd
 from lrax.optimizers import dog
 from lrax.optimizers import dowg
 from lrax.optimizers import ldog
+from lrax.optimizers import mechanic
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import prodigy
@@ -123,6 +124,7 @@ __all__ = [
     'ldog',
     'linear',
     'maximum',
+    'mechanic',
     'metrics',
     'minimum',
     'multistep_decay',

@@ -16,6 +16,8 @@ from lrax.optimizers._dog import DogState
 from lrax.optimizers._dog import ldog
 from lrax.optimizers._dowg import dowg
 from lrax.optimizers._dowg import DowgState
+from lrax.optimizers._mechanic import mechanic
+from lrax.optimizers._mechanic import MechanicState
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._prodigy import prodigy
@@ -34,6 +36,7 @@ __all__ = [
     'DadaptSgdState',
     'DogState',
     'DowgState',
+    'MechanicState',
     'PolynomialAverageState',
     'ProdigyState',
     'ScheduleFreeState',
@@ -47,6 +50,7 @@ __all__ = [
     'dog',
     'dowg',
     'ldog',
+    'mechanic',
     'nadam',
     'nadamw',
     'prodigy',

@@ -139,7 +139,7 @@ def average(
   solvable = isinstance(b1, float) and b1 > 0
 
   def init(params):
-    _refuse_a_second_rate(owner, transform, params)
+    refuse_a_second_rate(owner, transform, params)
     dtype = _types.rate_dtype()
     narrow = any(
         jnp.result_type(p) != _leafwise.wide_dtype(p) for p in jax.tree.leaves(params)
@@ -213,7 +213,7 @@ def needs_params(owner: str, why: str) -> ValueError:
   )
 
 
-def _refuse_a_second_rate(owner: str, transform: Any, params: Any) -> None:
+def refuse_a_second_rate(owner: str, transform: Any, params: Any) -> None:
   is_rate = lambda node: isinstance(node, _types.LearningRateState)
   shapes = jax.eval_shape(transform.init, params)
   if any(map(is_rate, jax.tree.leaves(shapes, is_leaf=is_rate))):
