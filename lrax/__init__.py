@@ -31,16 +31,27 @@ from lrax.optimizers import ademamix
 from lrax.optimizers import adopt
 from lrax.optimizers import amsgrad
 from lrax.optimizers import came
+from lrax.optimizers import cocob
+from lrax.optimizers import dadapt_adamw
+from lrax.optimizers import dadapt_sgd
+from lrax.optimizers import dog
+from lrax.optimizers import dowg
 from lrax.optimizers import lamb
 from lrax.optimizers import lars
+from lrax.optimizers import ldog
 from lrax.optimizers import lion
 from lrax.optimizers import mars
+from lrax.optimizers import mechanic
 from lrax.optimizers import muon
 from lrax.optimizers import nadam
 from lrax.optimizers import nadamw
 from lrax.optimizers import novograd
+from lrax.optimizers import prodigy
 from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
+from lrax.optimizers import schedule_free
+from lrax.optimizers import schedule_free_adamw
+from lrax.optimizers import schedule_free_sgd
 from lrax.optimizers import sgd
 from lrax.optimizers import sm3
 from lrax.optimizers import soap
@@ -116,10 +127,15 @@ __all__ = [
     'amsgrad',
     'by_progress',
     'came',
+    'cocob',
     'constant',
     'control',
     'cosine_annealing',
     'cyclical',
+    'dadapt_adamw',
+    'dadapt_sgd',
+    'dog',
+    'dowg',
     'eval_params',
     'exponential_decay',
     'flat_cosine',
@@ -135,10 +151,12 @@ __all__ = [
     'k_decay',
     'lamb',
     'lars',
+    'ldog',
     'linear',
     'lion',
     'mars',
     'maximum',
+    'mechanic',
     'metrics',
     'minimum',
     'multistep_decay',
@@ -155,6 +173,7 @@ __all__ = [
     'plot',
     'polynomial_decay',
     'power_decay',
+    'prodigy',
     'radam',
     'range_ramp',
     'repeated_decay',
@@ -164,6 +183,9 @@ __all__ = [
     'rmsprop',
     'scale_learning_rate',
     'schedule',
+    'schedule_free',
+    'schedule_free_adamw',
+    'schedule_free_sgd',
     'schedules',
     'set_learning_rate',
     'sgd',

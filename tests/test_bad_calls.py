@@ -325,6 +325,9 @@ UPDATES = [
      r' tx\.update\(grads, state, params, value=\.\.\.\)\.'),
 ]
 
+# Their first argument is a direction.
+WRAPPERS = ('with_learning_rate', 'schedule_free', 'mechanic')
+
 OPTIMIZERS = [
     ('no rate', lambda: lrax.adam(None), TypeError,
      refusal('adam', 'learning_rate', POLICY, None)),
@@ -340,7 +343,7 @@ OPTIMIZERS = [
             refusal(name, 'learning_rate', RATE, -1.0),
         )
         for name in lrax.optimizers.__all__
-        if name != 'with_learning_rate'
+        if name[0].islower() and name not in WRAPPERS
     ),
     ('a negative rate for a transformation',
      lambda: lrax.with_learning_rate(optax.identity(), -1.0), ValueError,

@@ -130,6 +130,30 @@ def build(name, **wished):
   )
 
 
+def _estimates(name):
+  """Whether what a schedule of 1 shows at first is not 1: see _estimated.py."""
+  state = build(name, learning_rate=1.0).init(jnp.ones(2))
+  return float(lrax.get_learning_rate(state)) != 1
+
+
+# Those that estimate their rate, which the schedule multiplies, from all of the
+# parameters; tests/optimizers/test_estimated.py says the same of them.
+ESTIMATING = [name for name in OPTIMIZERS if _estimates(name)]
+every_rate = pytest.mark.parametrize(
+    'name', [name for name in OPTIMIZERS if name not in ESTIMATING]
+)
+# L-DoG has an estimate for each array and shows what multiplies them.
+LEARNING_RATE_FREE = [*ESTIMATING, 'ldog']
+every_of_its_own = pytest.mark.parametrize(
+    'name', [name for name in MEMBERS if name not in LEARNING_RATE_FREE]
+)
+# Members that keep a point beside the parameters.
+KEEPS_A_POINT = {
+    'schedule_free', 'schedule_free_sgd', 'schedule_free_adamw', 'cocob',
+    *LEARNING_RATE_FREE,
+}
+
+
 def tree(seed, dtype=np.float32, lead=()):
   """Two leaves in a nest, of seeded normal numbers, of shape (2, 3) each."""
   rng = np.random.default_rng(seed)
@@ -243,7 +267,7 @@ def test_scan_equals_a_loop(name):
 # --- one compiled program
 
 
-@every_optimizer
+@every_rate
 def test_a_change_of_the_rate_does_not_recompile(name):
   tx = build(name, learning_rate=lrax.linear(0.5, 0.0, steps=8))
   update, traces = _counting(tx)
@@ -282,7 +306,7 @@ def test_one_program_for_many_rates(name):
   assert len(traces) == 1
 
 
-@every_optimizer
+@every_rate
 def test_vmap_over_rates_equals_a_loop(name):
   rates = jnp.array([0.0, 0.01, 0.5])
   params, gradients = tree(0), tree(1)
@@ -342,10 +366,11 @@ def test_learning_rate_may_be(rate, name):
       for r in (RATE, rate)
   )
   assert_close(same[0], expected[0], rtol=0)
-  np.testing.assert_array_equal(lrax.get_learning_rate(same[1]), np.float32(RATE))
+  shown = [lrax.get_learning_rate(state) for _, state in (expected, same)]
+  assert shown[0] == shown[1] and (name in ESTIMATING or shown[0] == np.float32(RATE))
 
 
-@every_optimizer
+@every_rate
 @pytest.mark.parametrize(
     'schedule',
     [lrax.linear(0.5, 0.0, steps=4), optax.linear_schedule(0.5, 0.0, 4)],
@@ -372,7 +397,7 @@ def test_the_schedule_advances(name, schedule):
     assert bool((updates == 0).all()) == idle
 
 
-@every_optimizer
+@every_rate
 def test_the_rate_multiplies_the_whole_update(name):
   """Twice the rate, by any way, is twice the update: it comes last."""
   params = tree(0)
@@ -385,12 +410,15 @@ def test_the_rate_multiplies_the_whole_update(name):
     g = tree(seed)
     expected, plain = small.update(g, plain, params)
     twice = jax.tree.map(lambda u: 2 * u, expected)
+    # A factor of 2 rounds nothing; a point that is kept is rounded where it is, of
+    # about 2, by 1.2e-7 or twice that.
+    exact = {'rtol': 0, 'atol': 1e-6 if name in KEEPS_A_POINT else 0}
     u, doubled = large.update(g, doubled, params)
-    assert_close(u, twice, rtol=0)  # a factor of 2 rounds nothing
+    assert_close(u, twice, **exact)
     u, override = small.update(g, override, params)
-    assert_close(u, twice, rtol=0)
+    assert_close(u, twice, **exact)
     u, scaled = small.update(g, scaled, params)
-    assert_close(u, twice, rtol=0)
+    assert_close(u, twice, **exact)
 
 
 @every_optimizer
@@ -526,8 +554,9 @@ def test_traced_numbers_equal_python_ones(name):
 
   def two_updates(**numbers):
     tx = build(name, **numbers)
-    _, state = tx.update(tree(1), tx.init(params), params)
-    return tx.update(tree(2), state, params)[0]
+    updates, state = tx.update(tree(1), tx.init(params), params)
+    moved = optax.apply_updates(params, updates)
+    return tx.update(tree(2), state, moved)[0]
 
   traced = {k: jnp.float32(v) for k, v in numbers.items()}
   expected = two_updates(**numbers)
@@ -563,7 +592,7 @@ def test_a_complex_phase_passes_through(name):
   g = jax.tree.map(lambda x, y: x + 1j * y, g, tree(2, 'complex64'))
   turned = jax.tree.map(lambda x: turn * x, g)
   updates, _ = tx.update(g, tx.init(g), g)
-  updates_of_turned, _ = tx.update(turned, tx.init(g), turned)
+  updates_of_turned, _ = tx.update(turned, tx.init(turned), turned)
   expected = jax.tree.map(lambda u: turn * u, updates)
   # Products of complex numbers: several float32 roundings of 6e-8.
   assert_close(updates_of_turned, expected, **rounding(name))
@@ -657,6 +686,8 @@ def test_an_empty_tree(name, empty):
 @every_member
 def test_zero_gradients_move_nothing_and_spoil_nothing(name):
   """With no eps to divide by and no decay to add, in every dtype."""
+  if name == 'mechanic':
+    pytest.skip('without eps its scale is 0 until a second gradient; test_estimated')
   eps = EPS_ABOVE_ZERO.get(name, 0.0)
   tx = build(name, eps=eps, weight_decay=0.0)
   params = {dtype: jnp.ones((2, 3), dtype) for dtype in DTYPES}
@@ -674,7 +705,7 @@ def test_zero_gradients_move_nothing_and_spoil_nothing(name):
   assert all(jnp.isfinite(u).all() for u in jax.tree.leaves(updates))
 
 
-@every_member
+@every_of_its_own
 def test_a_gradient_of_nan_shows_in_its_update_and_no_other(name):
   """A failure is data in the result: a later link can see it and act."""
   tx = build(name)
@@ -706,8 +737,8 @@ def test_parameters_are_needed_for_decay_only(name):
   tx = build(name)
   params, g = tree(0), tree(1)
   state = tx.init(params)
-  parameters = inspect.signature(MEMBERS[name]).parameters
-  if 'weight_decay' in parameters or name in NEEDS_PARAMS:
+  decays = 'weight_decay' in inspect.signature(MEMBERS[name]).parameters
+  if decays or name in NEEDS_PARAMS or name in KEEPS_A_POINT:
     with pytest.raises(ValueError, match=f'{name}: .*`params`'):
       tx.update(g, state)
   else:
@@ -746,7 +777,7 @@ def _optimizer(name, rate):
   return lrax.with_learning_rate(build(name), rate)
 
 
-@every_member
+@every_of_its_own
 def test_a_small_step_lowers_a_quadratic(name):
   curvature = jnp.array([1.0, 10.0, 0.1])
   loss = lambda x: jnp.sum(curvature * x**2) / 2
@@ -761,7 +792,7 @@ def test_a_small_step_lowers_a_quadratic(name):
     assert (loss(x) == before) if idle else (loss(x) < before)
 
 
-@every_member
+@every_of_its_own
 def test_converges_at_its_defaults(name):
   curvature = jnp.array([1.0, 3.0, 0.3])
   tx = _optimizer(name, OTHER_RATES.get(name, RATE))
@@ -797,6 +828,10 @@ COUNTERPARTS = {
     'grams': None,
     'mars': None,
     'scale_by_mars': None,
+    'ldog': None,
+    'mechanic': None,  # mechanize takes an optimizer
+    'dadapt_sgd': None,
+    'schedule_free': None,  # takes a direction where Optax takes an optimizer
 }
 # Arguments of Optax that a member does not take, and why.
 NOT_TAKEN = {
@@ -812,6 +847,7 @@ NOT_TAKEN = {
 }
 # Defaults that are the paper's and not Optax's.
 OTHER_DEFAULTS = {
+    ('dowg', 'eps'): 'algorithm 1 has none; with one the scale of the loss matters',
     ('scale_by_momentum', 'decay'): 'Optax has no default; 0.9 is the usual one',
     ('amsgrad', 'bias_correction_mu'): 'algorithm 2 corrects nothing',
     ('amsgrad', 'bias_correction_nu'): 'algorithm 2 corrects nothing',
@@ -883,7 +919,7 @@ def test_the_lists_of_differences_name_what_exists():
   named = [*NOT_TAKEN, *OTHER_DEFAULTS]
   assert {name for name, _ in named} <= set(MEMBERS)
   listed = {*COUNTERPARTS, *OWN_RATE, *LONG, *NEAR_1}
-  listed |= {*NEEDS_PARAMS, *OTHER_RATES, *IDLE_AT_FIRST, *WHOLE_LEAF}
+  listed |= {*NEEDS_PARAMS, *KEEPS_A_POINT, *OTHER_RATES, *IDLE_AT_FIRST, *WHOLE_LEAF}
   assert listed <= set(MEMBERS)
   for name, argument in NOT_TAKEN:
     assert argument in inspect.signature(_of_optax(name)).parameters

@@ -12,16 +12,36 @@ from lrax.optimizers._ademamix import ademamix
 from lrax.optimizers._adopt import adopt
 from lrax.optimizers._amsgrad import amsgrad
 from lrax.optimizers._came import came
+from lrax.optimizers._cocob import cocob
+from lrax.optimizers._cocob import CocobState
+from lrax.optimizers._dadapt_adamw import dadapt_adamw
+from lrax.optimizers._dadapt_adamw import DadaptAdamwState
+from lrax.optimizers._dadapt_sgd import dadapt_sgd
+from lrax.optimizers._dadapt_sgd import DadaptSgdState
+from lrax.optimizers._dog import dog
+from lrax.optimizers._dog import DogState
+from lrax.optimizers._dog import ldog
+from lrax.optimizers._dowg import dowg
+from lrax.optimizers._dowg import DowgState
 from lrax.optimizers._lamb import lamb
 from lrax.optimizers._lars import lars
 from lrax.optimizers._lion import lion
 from lrax.optimizers._mars import mars
+from lrax.optimizers._mechanic import mechanic
+from lrax.optimizers._mechanic import MechanicState
 from lrax.optimizers._muon import muon
 from lrax.optimizers._nadam import nadam
 from lrax.optimizers._nadamw import nadamw
 from lrax.optimizers._novograd import novograd
+from lrax.optimizers._polynomial_average import PolynomialAverageState
+from lrax.optimizers._prodigy import prodigy
+from lrax.optimizers._prodigy import ProdigyState
 from lrax.optimizers._radam import radam
 from lrax.optimizers._rmsprop import rmsprop
+from lrax.optimizers._schedule_free import schedule_free
+from lrax.optimizers._schedule_free import ScheduleFreeState
+from lrax.optimizers._schedule_free_adamw import schedule_free_adamw
+from lrax.optimizers._schedule_free_sgd import schedule_free_sgd
 from lrax.optimizers._sgd import sgd
 from lrax.optimizers._sm3 import sm3
 from lrax.optimizers._soap import soap
@@ -29,6 +49,15 @@ from lrax.optimizers._with_learning_rate import with_learning_rate
 from lrax.optimizers._yogi import yogi
 
 __all__ = [
+    'CocobState',
+    'DadaptAdamwState',
+    'DadaptSgdState',
+    'DogState',
+    'DowgState',
+    'MechanicState',
+    'PolynomialAverageState',
+    'ProdigyState',
+    'ScheduleFreeState',
     'adabelief',
     'adadelta',
     'adafactor',
@@ -41,16 +70,27 @@ __all__ = [
     'adopt',
     'amsgrad',
     'came',
+    'cocob',
+    'dadapt_adamw',
+    'dadapt_sgd',
+    'dog',
+    'dowg',
     'lamb',
     'lars',
+    'ldog',
     'lion',
     'mars',
+    'mechanic',
     'muon',
     'nadam',
     'nadamw',
     'novograd',
+    'prodigy',
     'radam',
     'rmsprop',
+    'schedule_free',
+    'schedule_free_adamw',
+    'schedule_free_sgd',
     'sgd',
     'sm3',
     'soap',

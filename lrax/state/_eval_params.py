@@ -23,7 +23,8 @@ def eval_params(state: Any, params: Any) -> Any:
 
   Formula:
     schedule-free: x = (y - (1 - b1) * z) / b1, with y the trained parameters
-    and b1 and z from the state; lookahead: the slow parameters.
+    and b1 and z from the state, or x itself where the state keeps it; averages:
+    the average in the state; lookahead: the slow parameters.
 
   Args:
     state: any optimizer state; see `get_learning_rate`.
@@ -35,8 +36,8 @@ def eval_params(state: Any, params: Any) -> Any:
     or of its slow part for lookahead.
 
   Raises:
-    ValueError: a schedule-free state with b1 = 0, from which the average cannot
-      be computed. Inside `jax.jit`, where b1 has no value, that gives NaN.
+    ValueError: a schedule-free state of Optax with b1 = 0, from which the average
+      cannot be computed. Inside `jax.jit`, where b1 has no value, that gives NaN.
 
   Source:
     Defazio et al., "The Road Less Scheduled", 2024, equation 1, solved for x,
@@ -53,14 +54,42 @@ def eval_params(state: Any, params: Any) -> Any:
   """
   if isinstance(params, optax.LookaheadParams):
     params = params.slow
-  nodes = jax.tree.leaves(state, is_leaf=_is_schedule_free)
-  for node in filter(_is_schedule_free, nodes):
-    params = _average(node, params)
+  is_node = lambda node: _is_schedule_free(node) or _is_average(node)
+  for node in filter(is_node, jax.tree.leaves(state, is_leaf=is_node)):
+    params = _evaluated(node, params)
   return params
 
 
 def _is_schedule_free(node: Any) -> bool:
   return {'b1', 'weight_sum', 'z'} <= set(getattr(node, '_fields', ()))
+
+
+def _is_average(node: Any) -> bool:
+  return {'count', 'averaged_params'} <= set(getattr(node, '_fields', ()))
+
+
+def _evaluated(state: Any, params: Any) -> chex.ArrayTree:
+  if _is_average(state):
+    return _kept(state.averaged_params, params)
+  x = getattr(state, 'x', ())
+  return _kept(x, params) if jax.tree.leaves(x) else _average(state, params)
+
+
+def _kept(average: Any, params: Any) -> chex.ArrayTree:
+  """The average in the dtypes of the parameters, and those that it has not."""
+
+  def take(x: Any, y: Any) -> Any:
+    if not jax.tree.leaves(x):
+      return y  # masked: these parameters belong to another optimizer
+    x = _find.array(x)
+    return jax.tree.map(lambda y: x.astype(jnp.result_type(y)), y)
+
+  return jax.tree.map(take, average, params, is_leaf=_is_leaf)
+
+
+def _is_leaf(x: Any) -> bool:
+  """Parameters of another optimizer are masked, and nnx wraps each leaf."""
+  return isinstance(x, optax.MaskedNode) or _find.is_wrapped(x)
 
 
 def _average(state: Any, params: Any) -> chex.ArrayTree:
@@ -71,15 +100,12 @@ def _average(state: Any, params: Any) -> chex.ArrayTree:
         ' trained parameters hold nothing of the average.'
     )
 
-
   def solve(z: Any, y: Any) -> Any:
     if not jax.tree.leaves(z):
-      return y  # masked: these parameters belong to another optimizer
+      return y
     z = _find.array(z)
     share = b1.reshape(b1.shape + (1,) * (jnp.ndim(z) - b1.ndim))
     average = lambda y: ((y - (1 - share) * z) / share).astype(jnp.result_type(y))
     return jax.tree.map(average, y)
 
-  # Parameters of another optimizer are masked, and nnx wraps each leaf.
-  is_leaf = lambda x: isinstance(x, optax.MaskedNode) or _find.is_wrapped(x)
-  return jax.tree.map(solve, state.z, params, is_leaf=is_leaf)
+  return jax.tree.map(solve, state.z, params, is_leaf=_is_leaf)

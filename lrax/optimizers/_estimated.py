@@ -1,0 +1,137 @@
+"""An optimizer that estimates its rate, up to a multiplier: the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
+from typing import Protocol
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from lrax import _policy
+from lrax import _types
+from lrax.optimizers._schedule_free import needs_params
+from lrax.transforms import _leafwise
+
+
+class _Update(Protocol):
+  """One update of a method.
+
+  `multiply(estimate)` is what the schedule gives, or what makes the estimate the
+  rate that `lrax.set_learning_rate` wants. Returns the steps to add to the
+  parameters, in float32 or wider, the state, and the estimate that acted.
+  """
+
+  def __call__(
+      self,
+      grads: Any,
+      state: Any,
+      params: Any,
+      multiply: Callable[[jax.Array], jax.Array],
+  ) -> tuple[Any, Any, jax.Array]:
+    ...
+
+
+class Method(NamedTuple):
+  """How a method starts and what it does at an update."""
+
+  init: Callable[[Any], Any]  # of the parameters: the state
+  update: _Update
+  first: Any  # the estimate before any gradient
+
+
+def optimizer(
+    owner: str,
+    method: Method,
+    policy: _policy.Schedule,
+    *after: optax.GradientTransformationExtraArgs,
+) -> optax.GradientTransformationExtraArgs:
+  """The optimizer whose rate is the policy's times what the method estimates.
+
+  Its state is the method's, those of the transformations that come after the
+  update, such as an average, and the policy's, which shows the product. An
+  override replaces the product; the estimate goes on, as if the schedule had
+  given what the override is of it.
+  """
+
+  def init(params):
+    rated: Any = policy.init(params)
+    shown = rated.learning_rate * jnp.asarray(method.first, rated.learning_rate.dtype)
+    return (
+        method.init(params),
+        *(link.init(params) for link in after),
+        rated._replace(learning_rate=shown),
+    )
+
+  def update(updates, state: Any, params=None, **extra_args):
+    if params is None:
+      raise needs_params(owner, 'the rate is estimated from where they are')
+    kept, *links, rated = state
+    override = rated.override
+    # A policy gives its value with its state; the updates it scales are dropped.
+    after_rated: Any = policy.update(updates, rated, params, **extra_args)[1]
+    given = after_rated.learning_rate
+    overridden = ~jnp.isnan(override)
+
+    def multiply(estimate):
+      part = _leafwise.safe_divide(override, estimate.astype(override.dtype))
+      return jnp.where(overridden, part, given)
+
+    grads = jax.tree.map(lambda g: jnp.asarray(g, _leafwise.wide_dtype(g)), updates)
+    steps, kept, estimate = method.update(grads, kept, params, multiply)
+    shown = jnp.where(overridden, override, given * estimate).astype(given.dtype)
+    steps = jax.tree.map(lambda s, g: s.astype(jnp.result_type(g)), steps, updates)
+    new = []
+    for link, was in zip(after, links):
+      steps, now = link.update(steps, was, params, **extra_args)
+      new.append(now)
+    return steps, (kept, *new, after_rated._replace(learning_rate=shown))
+
+  return optax.GradientTransformationExtraArgs(init, update)
+
+
+def scalar(value: Any) -> jax.Array:
+  """In the rate's dtype, in which estimates are kept."""
+  return jnp.asarray(value, _types.rate_dtype())
+
+
+def inner(a: chex.ArrayTree, b: chex.ArrayTree) -> jax.Array:
+  """The real part of the inner product of two trees."""
+  products = jax.tree.map(lambda x, y: jnp.sum(jnp.real(jnp.conj(x) * y)), a, b)
+  return _sum(products)
+
+
+def sum_of_squares(tree: chex.ArrayTree) -> jax.Array:
+  return _sum(jax.tree.map(lambda x: jnp.sum(_leafwise.square(x)), tree))
+
+
+def sum_of_sizes(tree: chex.ArrayTree) -> jax.Array:
+  return _sum(jax.tree.map(lambda x: jnp.sum(jnp.abs(x)), tree))
+
+
+def _sum(tree: chex.ArrayTree) -> jax.Array:
+  return sum((scalar(x) for x in jax.tree.leaves(tree)), scalar(0.0))
+
+
+def wide(tree: chex.ArrayTree) -> Any:
+  """The tree in float32 or wider."""
+  return jax.tree.map(lambda x: jnp.asarray(x, _leafwise.wide_dtype(x)), tree)
+
+
+def as_kept(tree: chex.ArrayTree, like: chex.ArrayTree) -> Any:
+  """The tree in the dtypes of another: those in which a state is kept."""
+  return jax.tree.map(lambda x, y: jnp.asarray(x, jnp.result_type(y)), tree, like)
+
+
+def start_of(params: chex.ArrayTree) -> Any:
+  """A copy of the parameters, in their own dtypes: donated ones may go."""
+  return jax.tree.map(lambda p: jnp.array(p, jnp.result_type(p)), params)
+
+
+def times(factor: Any, x: jax.Array) -> jax.Array:
+  """`factor * x` in the dtype of `x`."""
+  return x * jnp.asarray(factor, _leafwise.real_dtype(x.dtype))
