@@ -12,6 +12,7 @@ import lrax
 # Ordinary lengths, and those beyond what a float32 counts.
 LENGTHS = [1, 1000, 20_000, 2**27, 2**29]
 POWERS = [0.05, 0.125, 1 / 3, 0.7, 1.0, 1.3, 2.0, 7.5]
+COMPILED = [0.05, 1.3]  # with all numbers known: a program each
 
 needs_longdouble = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant < 63, reason='longdouble is no wider here'
@@ -62,11 +63,12 @@ def test_rates_are_right_known_compiled_and_traced(name, steps):
     for low, high in ((0.0, 1.0), (1.0, 0.0), (0.1, 0.7)):
       policy = KINDS[name](low, high, power, steps)
       steps_in = np.array(ends(steps), np.int32)
-      compiled = jax.jit(policy.value)(steps_in)
-      found = (policy(steps_in), compiled, traced(low, high, power))
+      found = [traced(low, high, power), policy(steps_in)]
+      if power in COMPILED:
+        found.append(jax.jit(policy.value)(steps_in))
       left = np.array([left_of(name, power, steps, t) for t in ends(steps)])
       truth = high + (np.longdouble(low) - high) * left
-      for rates, tolerance in zip(found, (2.0**-23, 2.0**-23, 2.0**-17)):
+      for rates, tolerance in zip(found, (2.0**-17, 2.0**-23, 2.0**-23)):
         # Relative to the larger rate: a rise from 0 is 1 - left there.
         np.testing.assert_allclose(
             np.asarray(rates, np.longdouble), truth, rtol=0,
