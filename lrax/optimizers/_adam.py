@@ -19,6 +19,7 @@ def adam(
     eps_root: Numeric = 0.0,
     mu_dtype: Any = None,
     *,
+    nu_dtype: Any = None,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
   """Adam: an average of the gradient over the root of one of its square.
@@ -37,7 +38,10 @@ def adam(
     b2: share of the average of squares that is kept, in [0, 1).
     eps: added to the root of the average square, >= 0.
     eps_root: added under that root, >= 0.
-    mu_dtype: dtype of the average of gradients; None for the parameter's.
+    mu_dtype: dtype of the average of gradients; None for the parameter's; 'block8'
+      for 8 bits a number, see `lrax.transforms.Block8`.
+    nu_dtype: how the average of squares is kept: None for float32 or wider; 'block8';
+      or bfloat16, rounded up or down by chance, without which it would not decay.
     nesterov: whether to look one step ahead; see `nadam`.
 
   Returns:
@@ -61,5 +65,7 @@ def adam(
     >>> round(float(updates['w']), 5)
     -0.5
   """
-  scale = scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+  scale = scale_by_adam(
+      b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype, nesterov=nesterov
+  )
   return optax.chain(scale, as_schedule(learning_rate, 'adam'))

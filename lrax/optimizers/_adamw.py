@@ -22,6 +22,7 @@ def adamw(
     weight_decay: Numeric = 1e-4,
     mask: Any = None,
     *,
+    nu_dtype: Any = None,
     nesterov: bool = False,
     decay_coupling: str = 'rate',
     reference_rate: Numeric | None = None,
@@ -46,7 +47,10 @@ def adamw(
     b2: share of the average of squares that is kept, in [0, 1).
     eps: added to the root of the average square, >= 0.
     eps_root: added under that root, >= 0.
-    mu_dtype: dtype of the average of gradients; None for the parameter's.
+    mu_dtype: dtype of the average of gradients; None for the parameter's; 'block8'
+      for 8 bits a number, see `lrax.transforms.Block8`.
+    nu_dtype: how the average of squares is kept: None for float32 or wider; 'block8';
+      or bfloat16, rounded up or down by chance, without which it would not decay.
     weight_decay: the coefficient lambda, a number >= 0.
     mask: a tree of bools like the parameters, or a function of them that gives
       one: where to decay. None for everywhere.
@@ -82,7 +86,9 @@ def adamw(
     >>> round(float(updates['w']), 5)
     -1.0
   """
-  scale = scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+  scale = scale_by_adam(
+      b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype, nesterov=nesterov
+  )
   decay = _weight_decay.add_decayed_weights('adamw', weight_decay, mask)
   policy = as_schedule(learning_rate, 'adamw')
   return _weight_decay.couple(

@@ -24,6 +24,7 @@ def ademamix(
     weight_decay: Numeric = 0.0,
     mask: Any = None,
     *,
+    nu_dtype: Any = None,
     warmup_steps: Numeric = 0,
     decay_coupling: str = 'rate',
     reference_rate: Numeric | None = None,
@@ -54,7 +55,10 @@ def ademamix(
     alpha: weight of the slow average, >= 0; 0 is AdamW.
     eps: added to the root of the average square, >= 0.
     eps_root: added under that root, >= 0.
-    mu_dtype: dtype of the fast average; None for the parameter's.
+    mu_dtype: dtype of the fast average; None for the parameter's; 'block8'
+      for 8 bits a number, see `lrax.transforms.Block8`.
+    nu_dtype: how the average of squares is kept: None for float32 or wider; 'block8';
+      or bfloat16, rounded up or down by chance, without which it would not decay.
     weight_decay: the coefficient lambda, a number >= 0.
     mask: a tree of bools like the parameters, or a function of them that gives
       one: where to decay. None for everywhere.
@@ -89,7 +93,8 @@ def ademamix(
     -1.5
   """
   direction = scale_by_ademamix(
-      b1, b2, b3, alpha, eps, eps_root, mu_dtype, warmup_steps=warmup_steps
+      b1, b2, b3, alpha, eps, eps_root, mu_dtype,
+      nu_dtype=nu_dtype, warmup_steps=warmup_steps,
   )
   decay = _weight_decay.add_decayed_weights('ademamix', weight_decay, mask)
   policy = as_schedule(learning_rate, 'ademamix')

@@ -44,7 +44,8 @@ def lion(
       parameter moves by it, so that it is 3 to 10 times smaller than AdamW's.
     b1: share of the average in the update, in [0, 1).
     b2: share of the average of gradients that is kept, in [0, 1).
-    mu_dtype: dtype of mu; None for the parameter's.
+    mu_dtype: dtype of mu; None for the parameter's; 'block8'
+      for 8 bits a number, see `lrax.transforms.Block8`.
     weight_decay: the coefficient lambda, a number >= 0; 3 to 10 times AdamW's.
     mask: a tree of bools like the parameters, or a function of them that gives
       one: where to decay. None for everywhere.

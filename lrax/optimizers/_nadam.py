@@ -20,6 +20,7 @@ def nadam(
     eps_root: Numeric = 0.0,
     mu_dtype: Any = None,
     *,
+    nu_dtype: Any = None,
     momentum_decay: Numeric | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """Nadam: Adam that looks one step ahead.
@@ -38,7 +39,10 @@ def nadam(
     b2: share of the average of squares that is kept, in [0, 1).
     eps: added to the root of the average square, >= 0.
     eps_root: added under that root, >= 0.
-    mu_dtype: dtype of the average of gradients; None for the parameter's.
+    mu_dtype: dtype of the average of gradients; None for the parameter's; 'block8'
+      for 8 bits a number, see `lrax.transforms.Block8`.
+    nu_dtype: how the average of squares is kept: None for float32 or wider; 'block8';
+      or bfloat16, rounded up or down by chance, without which it would not decay.
     momentum_decay: None for a constant momentum; a number >= 0 for one that
       grows from b1 / 2 to b1 as b1 * (1 - 0.96 ** (t * momentum_decay) / 2).
 
@@ -63,15 +67,18 @@ def nadam(
     >>> round(float(updates['w']), 5)
     -0.5
   """
-  scale = direction(b1, b2, eps, eps_root, mu_dtype, momentum_decay)
+  scale = direction(
+      b1, b2, eps, eps_root, mu_dtype, nu_dtype, momentum_decay
+  )
   return optax.chain(scale, as_schedule(learning_rate, 'nadam'))
 
 
 def direction(
-    b1: Any, b2: Any, eps: Any, eps_root: Any, mu_dtype: Any, momentum_decay: Any
+    b1: Any, b2: Any, eps: Any, eps_root: Any, mu_dtype: Any, nu_dtype: Any,
+    momentum_decay: Any,
 ) -> optax.GradientTransformationExtraArgs:
   """Nadam's direction, under a constant momentum or one that grows."""
   moments = (b1, b2, eps, eps_root, mu_dtype)
   if momentum_decay is None:
-    return scale_by_adam(*moments, nesterov=True)
-  return scale_by_nadam(*moments, momentum_decay=momentum_decay)
+    return scale_by_adam(*moments, nu_dtype=nu_dtype, nesterov=True)
+  return scale_by_nadam(*moments, nu_dtype=nu_dtype, momentum_decay=momentum_decay)

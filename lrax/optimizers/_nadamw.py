@@ -22,6 +22,7 @@ def nadamw(
     weight_decay: Numeric = 1e-4,
     mask: Any = None,
     *,
+    nu_dtype: Any = None,
     momentum_decay: Numeric | None = None,
     decay_coupling: str = 'rate',
     reference_rate: Numeric | None = None,
@@ -46,7 +47,10 @@ def nadamw(
     b2: share of the average of squares that is kept, in [0, 1).
     eps: added to the root of the average square, >= 0.
     eps_root: added under that root, >= 0.
-    mu_dtype: dtype of the average of gradients; None for the parameter's.
+    mu_dtype: dtype of the average of gradients; None for the parameter's; 'block8'
+      for 8 bits a number, see `lrax.transforms.Block8`.
+    nu_dtype: how the average of squares is kept: None for float32 or wider; 'block8';
+      or bfloat16, rounded up or down by chance, without which it would not decay.
     weight_decay: the coefficient lambda, a number >= 0.
     mask: a tree of bools like the parameters, or a function of them that gives
       one: where to decay. None for everywhere.
@@ -80,7 +84,9 @@ def nadamw(
     >>> round(float(updates['w']), 5)
     -1.0
   """
-  scale = _nadam.direction(b1, b2, eps, eps_root, mu_dtype, momentum_decay)
+  scale = _nadam.direction(
+      b1, b2, eps, eps_root, mu_dtype, nu_dtype, momentum_decay
+  )
   decay = _weight_decay.add_decayed_weights('nadamw', weight_decay, mask)
   policy = as_schedule(learning_rate, 'nadamw')
   return _weight_decay.couple(

@@ -4,6 +4,9 @@ from lrax._types import ScheduledState
 from lrax.transforms._cautious import cautious
 from lrax.transforms._clip_by_global_norm import clip_by_global_norm
 from lrax.transforms._grams import grams
+from lrax.transforms._master_weights import master_weights
+from lrax.transforms._master_weights import MasterWeightsState
+from lrax.transforms._moments import Block8
 from lrax.transforms._scale_by_adadelta import scale_by_adadelta
 from lrax.transforms._scale_by_adagrad import scale_by_adagrad
 from lrax.transforms._scale_by_adagrad import ScaleByAdagradState
@@ -38,8 +41,11 @@ from lrax.transforms._scale_by_soap import scale_by_soap
 from lrax.transforms._scale_by_soap import ScaleBySoapState
 from lrax.transforms._scale_by_trust_ratio import scale_by_trust_ratio
 from lrax.transforms._scale_by_yogi import scale_by_yogi
+from lrax.transforms._stochastic_rounding import stochastic_rounding
 
 __all__ = [
+    'Block8',
+    'MasterWeightsState',
     'ScaleByAdagradState',
     'ScaleByAdanState',
     'ScaleByAdemamixState',
@@ -53,6 +59,7 @@ __all__ = [
     'cautious',
     'clip_by_global_norm',
     'grams',
+    'master_weights',
     'scale_by_adadelta',
     'scale_by_adagrad',
     'scale_by_adam',
@@ -78,4 +85,5 @@ __all__ = [
     'scale_by_soap',
     'scale_by_trust_ratio',
     'scale_by_yogi',
+    'stochastic_rounding',
 ]

@@ -10,6 +10,7 @@ import optax
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
+from lrax.transforms import _moments
 from lrax.transforms._bias_correction import bias_correction
 from lrax.transforms._bias_correction import gather
 from lrax.transforms._scheduled import scheduled
@@ -23,6 +24,7 @@ def scale_by_adam(
     eps_root: Numeric = 0.0,
     mu_dtype: Any = None,
     *,
+    nu_dtype: Any = None,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
   """Divides an average of the gradient by the root of one of its square.
@@ -46,7 +48,10 @@ def scale_by_adam(
     eps: added to the root, >= 0.
     eps_root: added under the root, >= 0; above 0 it makes derivatives through
       the update finite where a gradient is 0.
-    mu_dtype: dtype of mu; None for the parameter's.
+    mu_dtype: dtype of mu; None for the parameter's; 'block8' for 8 bits a number,
+      see `Block8`.
+    nu_dtype: how nu is kept: None for float32 or wider; 'block8'; or bfloat16,
+      rounded up or down by chance, without which it would not decay.
     nesterov: whether to look one step ahead, as Nadam does.
 
   Returns:
@@ -80,13 +85,14 @@ def scale_by_adam(
   eps = _checks.non_negative('scale_by_adam', 'eps', eps)
   eps_root = _checks.non_negative('scale_by_adam', 'eps_root', eps_root)
   nesterov = _checks.flag('scale_by_adam', 'nesterov', nesterov)
-  mu_dtype = _checks.dtype('scale_by_adam', 'mu_dtype', mu_dtype)
+  gradients = _moments.Moment('scale_by_adam', 'mu_dtype', mu_dtype)
+  squares = _moments.Moment('scale_by_adam', 'nu_dtype', nu_dtype, squares=True)
 
   def init(params):
     return optax.ScaleByAdamState(
         count=jnp.zeros((), jnp.int32),
-        mu=_leafwise.zeros(params, mu_dtype),
-        nu=_leafwise.wide_zeros(params),
+        mu=gradients.zeros(params),
+        nu=squares.zeros(params),
     )
 
   def update(updates, state, params=None, **extra_args):
@@ -99,12 +105,14 @@ def scale_by_adam(
     gathered = gather(b1, weights['b1']) if 'b1' in weights else None
     ahead = bias_correction(b1, following, gathered)
 
+    noise = _moments.Noise(count)
+
     def leaf(g, mu, nu):
       wide = _leafwise.wide_dtype(g)
       real = _leafwise.real_dtype(wide)
-      gradient, moment = g.astype(wide), mu.astype(wide)
-      moment = b1 * moment + (1 - b1) * gradient
-      square = b2 * nu.astype(real) + (1 - b2) * _leafwise.square(gradient)
+      gradient = g.astype(wide)
+      moment, mu = gradients.average(mu, b1, gradient, noise)
+      square, nu = squares.average(nu, b2, _leafwise.square(gradient), noise)
       if nesterov:
         hat = b1 * moment / ahead.astype(real)
         hat += (1 - b1) * gradient / now.astype(real)
@@ -112,7 +120,7 @@ def scale_by_adam(
         hat = moment / now.astype(real)
       scale = jnp.sqrt(square / root.astype(real) + eps_root) + eps
       step = _leafwise.safe_divide(hat, scale).astype(g.dtype)
-      return step, moment.astype(mu.dtype), square.astype(nu.dtype)
+      return step, mu, nu
 
     steps, mu, nu = _leafwise.leafwise(leaf, 3, updates, state.mu, state.nu)
     return steps, optax.ScaleByAdamState(count, mu, nu)

@@ -15,6 +15,7 @@ from lrax import _checks
 from lrax import _types
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
+from lrax.transforms import _moments
 from lrax.transforms._bias_correction import bias_correction
 from lrax.transforms._scheduled import scheduled
 
@@ -38,6 +39,7 @@ def scale_by_ademamix(
     eps_root: Numeric = 0.0,
     mu_dtype: Any = None,
     *,
+    nu_dtype: Any = None,
     warmup_steps: Numeric = 0,
 ) -> optax.GradientTransformationExtraArgs:
   """Adam's direction with a multiple of a slow average in the numerator.
@@ -67,8 +69,11 @@ def scale_by_ademamix(
     alpha: weight of the slow average, >= 0; 0 is Adam.
     eps: added to the root, >= 0.
     eps_root: added under the root, >= 0.
-    mu_dtype: dtype of mu; None for the parameter's. In bfloat16 the slow average
+    mu_dtype: dtype of mu; None for the parameter's;
+      'block8' for 8 bits a number, see `Block8`. In bfloat16 the slow average
       would never move: it is kept in float32 or wider.
+    nu_dtype: how nu is kept: None for float32 or wider; 'block8'; or bfloat16,
+      rounded up or down by chance, without which it would not decay.
     warmup_steps: updates over which alpha and b3 grow, a whole number >= 0. The
       paper's is the length of the training; without it large alpha and b3 may
       diverge at first.
@@ -102,15 +107,16 @@ def scale_by_ademamix(
   alpha = _checks.non_negative(owner, 'alpha', alpha)
   eps = _checks.non_negative(owner, 'eps', eps)
   eps_root = _checks.non_negative(owner, 'eps_root', eps_root)
-  mu_dtype = _checks.dtype(owner, 'mu_dtype', mu_dtype)
+  gradients = _moments.Moment(owner, 'mu_dtype', mu_dtype)
+  squares = _moments.Moment(owner, 'nu_dtype', nu_dtype, squares=True)
   warmup_steps = _checks.steps(owner, 'warmup_steps', warmup_steps)
 
   def init(params):
     return ScaleByAdemamixState(
         count=jnp.zeros((), jnp.int32),
-        mu=_leafwise.zeros(params, mu_dtype),
+        mu=gradients.zeros(params),
         slow=_leafwise.wide_zeros(params, real=False),
-        nu=_leafwise.wide_zeros(params),
+        nu=squares.zeros(params),
     )
 
   def update(updates, state, params=None, **extra_args):
@@ -124,19 +130,20 @@ def scale_by_ademamix(
       progress = _progress(count, warmup_steps)
       weight, share = alpha * progress, _slow_share(b1, b3, progress)
 
+    noise = _moments.Noise(count)
+
     def leaf(g, mu, slow, nu):
       wide = _leafwise.wide_dtype(g)
       real = _leafwise.real_dtype(wide)
       gradient = g.astype(wide)
-      moment = b1 * mu.astype(wide) + (1 - b1) * gradient
+      moment, mu = gradients.average(mu, b1, gradient, noise)
       old = slow.astype(wide)
       old = old + share * (gradient - old)
-      square = b2 * nu.astype(real) + (1 - b2) * _leafwise.square(gradient)
+      square, nu = squares.average(nu, b2, _leafwise.square(gradient), noise)
       hat = moment / now.astype(real) + weight * old
       scale = jnp.sqrt(square / root.astype(real) + eps_root) + eps
       step = _leafwise.safe_divide(hat, scale).astype(g.dtype)
-      kept = (moment.astype(mu.dtype), old.astype(slow.dtype))
-      return step, *kept, square.astype(nu.dtype)
+      return step, mu, old.astype(slow.dtype), nu
 
     steps, *averages = _leafwise.leafwise(
         leaf, 4, updates, state.mu, state.slow, state.nu

@@ -10,6 +10,7 @@ import optax
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
+from lrax.transforms import _moments
 from lrax.transforms._scheduled import scheduled
 
 
@@ -31,7 +32,8 @@ def scale_by_lion(
   Args:
     b1: share of the average in the update, in [0, 1).
     b2: share of the average of gradients that is kept, in [0, 1).
-    mu_dtype: dtype of mu; None for the parameter's.
+    mu_dtype: dtype of mu; None for the parameter's; 'block8' for 8 bits a number,
+      see `Block8`.
 
   Returns:
     An `optax.GradientTransformationExtraArgs` with `optax.ScaleByLionState`:
@@ -56,23 +58,26 @@ def scale_by_lion(
   """
   b1 = _checks.decay('scale_by_lion', 'b1', b1)
   b2 = _checks.decay('scale_by_lion', 'b2', b2)
-  mu_dtype = _checks.dtype('scale_by_lion', 'mu_dtype', mu_dtype)
+  gradients = _moments.Moment('scale_by_lion', 'mu_dtype', mu_dtype)
 
   def init(params):
     return optax.ScaleByLionState(
-        count=jnp.zeros((), jnp.int32), mu=_leafwise.zeros(params, mu_dtype)
+        count=jnp.zeros((), jnp.int32), mu=gradients.zeros(params)
     )
 
   def update(updates, state, params=None, **extra_args):
     del params, extra_args
     count: Any = optax.safe_increment(state.count)
 
+    noise = _moments.Noise(count)
+
     def leaf(g, mu):
       wide = _leafwise.wide_dtype(g)
-      gradient, moment = g.astype(wide), mu.astype(wide)
+      gradient = g.astype(wide)
+      moment = gradients.read(mu).astype(wide)
       step = jnp.sign(b1 * moment + (1 - b1) * gradient)
-      moment = b2 * moment + (1 - b2) * gradient
-      return step.astype(g.dtype), moment.astype(mu.dtype)
+      _, mu = gradients.average(mu, b2, gradient, noise)
+      return step.astype(g.dtype), mu
 
     steps, mu = _leafwise.leafwise(leaf, 2, updates, state.mu)
     return steps, optax.ScaleByLionState(count, mu)

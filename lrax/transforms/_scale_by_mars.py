@@ -13,6 +13,7 @@ import optax
 from lrax import _checks
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
+from lrax.transforms import _moments
 from lrax.transforms._scale_by_adam import scale_by_adam
 from lrax.transforms._scheduled import scheduled
 
@@ -33,6 +34,8 @@ def scale_by_mars(
     eps: Numeric = 1e-8,
     gamma: Numeric = 0.025,
     mu_dtype: Any = None,
+    *,
+    nu_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
   """Adam's direction from gradients that a look back makes less noisy.
 
@@ -51,7 +54,10 @@ def scale_by_mars(
     b2: share of the average of squares that is kept, in [0, 1).
     eps: added to the root, >= 0.
     gamma: strength of the correction, >= 0; 0 is Adam of clipped gradients.
-    mu_dtype: dtype of mu; None for the parameter's.
+    mu_dtype: dtype of mu; None for the parameter's; 'block8' for 8 bits a number,
+      see `Block8`.
+    nu_dtype: how nu is kept: None for float32 or wider; 'block8'; or bfloat16,
+      rounded up or down by chance, without which it would not decay.
 
   Returns:
     An `optax.GradientTransformationExtraArgs` with a `ScaleByMarsState`. Updates
@@ -83,8 +89,9 @@ def scale_by_mars(
   b2 = _checks.decay(owner, 'b2', b2)
   eps = _checks.non_negative(owner, 'eps', eps)
   gamma = _checks.non_negative(owner, 'gamma', gamma)
-  mu_dtype = _checks.dtype(owner, 'mu_dtype', mu_dtype)
-  adam = scale_by_adam(b1, b2, eps, mu_dtype=mu_dtype)
+  _moments.Moment(owner, 'mu_dtype', mu_dtype)
+  _moments.Moment(owner, 'nu_dtype', nu_dtype, squares=True)
+  adam = scale_by_adam(b1, b2, eps, mu_dtype=mu_dtype, nu_dtype=nu_dtype)
 
   def init(params):
     inner: Any = adam.init(params)

@@ -14,6 +14,7 @@ from lrax import _checks
 from lrax import _types
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
+from lrax.transforms import _moments
 from lrax.transforms._bias_correction import bias_correction
 from lrax.transforms._scheduled import scheduled
 
@@ -35,6 +36,7 @@ def scale_by_nadam(
     eps_root: Numeric = 0.0,
     mu_dtype: Any = None,
     *,
+    nu_dtype: Any = None,
     momentum_decay: Numeric = 4e-3,
 ) -> optax.GradientTransformationExtraArgs:
   """Nadam's direction under its warmed-up momentum schedule.
@@ -57,7 +59,10 @@ def scale_by_nadam(
     b2: share of the average of squares that is kept, in [0, 1).
     eps: added to the root, >= 0.
     eps_root: added under the root, >= 0.
-    mu_dtype: dtype of mu; None for the parameter's.
+    mu_dtype: dtype of mu; None for the parameter's; 'block8' for 8 bits a number,
+      see `Block8`.
+    nu_dtype: how nu is kept: None for float32 or wider; 'block8'; or bfloat16,
+      rounded up or down by chance, without which it would not decay.
     momentum_decay: how fast the momentum grows from b1 / 2 to b1, >= 0.
 
   Returns:
@@ -91,13 +96,14 @@ def scale_by_nadam(
   def momentum(count):
     age = jnp.asarray(count, _types.rate_dtype()) * growth
     return b1 * (1 - 0.5 * jnp.power(0.96, age))
-  mu_dtype = _checks.dtype('scale_by_nadam', 'mu_dtype', mu_dtype)
+  gradients = _moments.Moment('scale_by_nadam', 'mu_dtype', mu_dtype)
+  squares = _moments.Moment('scale_by_nadam', 'nu_dtype', nu_dtype, squares=True)
 
   def init(params):
     return ScaleByNadamState(
         count=jnp.zeros((), jnp.int32),
-        mu=_leafwise.zeros(params, mu_dtype),
-        nu=_leafwise.wide_zeros(params),
+        mu=gradients.zeros(params),
+        nu=squares.zeros(params),
         momentum_product=jnp.ones((), _types.rate_dtype()),
     )
 
@@ -112,17 +118,19 @@ def scale_by_nadam(
     weights = extra_args.get('average_weights', {})
     root = bias_correction(b2, count, weights.get('b2'))
 
+    noise = _moments.Noise(count)
+
     def leaf(g, mu, nu):
       wide = _leafwise.wide_dtype(g)
       real = _leafwise.real_dtype(wide)
-      gradient, moment = g.astype(wide), mu.astype(wide)
-      moment = b1 * moment + (1 - b1) * gradient
-      square = b2 * nu.astype(real) + (1 - b2) * _leafwise.square(gradient)
+      gradient = g.astype(wide)
+      moment, mu = gradients.average(mu, b1, gradient, noise)
+      square, nu = squares.average(nu, b2, _leafwise.square(gradient), noise)
       hat = moment_share.astype(real) * moment
       hat += gradient_share.astype(real) * gradient
       scale = jnp.sqrt(square / root.astype(real) + eps_root) + eps
       step = _leafwise.safe_divide(hat, scale).astype(g.dtype)
-      return step, moment.astype(mu.dtype), square.astype(nu.dtype)
+      return step, mu, nu
 
     steps, mu, nu = _leafwise.leafwise(leaf, 3, updates, state.mu, state.nu)
     product = product.astype(state.momentum_product.dtype)

@@ -1,0 +1,208 @@
+"""How an average is kept between updates: as it is, narrow, or in 8 bits."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+from typing import NamedTuple
+
+import chex
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from lrax import _checks
+from lrax.transforms import _bfloat16
+from lrax.transforms import _leafwise
+from lrax.transforms._bfloat16 import bits_of
+from lrax.transforms._bfloat16 import float32_of
+
+# Smaller arrays stay as they are: eight bits of them save nothing.
+_LEAST_SIZE = 4096
+# A block is the trailing axes, as few as hold so many numbers.
+_LEAST_BLOCK = 64
+_BLOCK8 = 'block8'
+
+
+class Block8(NamedTuple):
+  """An average in 8 bits a number, with one bound for each block of them.
+
+  A number is a small float, of three bits behind the point, times a power of two
+  that belongs to the block: the least above `bound`. A block is the trailing axes
+  of the array, as few as hold 64 numbers; an array is cut along its other axes as
+  its parameter is.
+  """
+
+  codes: jax.Array  # uint8, parameter's shape
+  bound: jax.Array  # float32, parameter's shape with 1 along a block: >= |number|
+
+
+class Noise:
+  """Random bits of one update, from its count: no key is kept.
+
+  Each call of `bits` gives others, so the calls must come in the same order in
+  every update.
+  """
+
+  def __init__(self, count: jax.Array):
+    self._count = count
+    self._salts = itertools.count()
+
+  def bits(self, shape: tuple[int, ...]) -> jax.Array:
+    """uint32: a hash of the count, of the number of the call and of the place."""
+    salt = jnp.uint32(next(self._salts) * 0x85EBCA6B % 2**32)
+    x = self._count.astype(jnp.uint32) * jnp.uint32(0x9E3779B9) + salt
+    # Of one number a thorough hash, of each place one round more.
+    x = _mixed(_mixed(_mixed(x)))
+    for axis in range(len(shape)):
+      odd = jnp.uint32(pow(0x9E3779B1, axis + 1, 2**32))
+      x = x + lax.broadcasted_iota(jnp.uint32, shape, axis) * odd
+    return _mixed(x)
+
+
+class Moment:
+  """An exponential average of gradients, or of squares, in a kind of storage.
+
+  Every method that keeps averages in less than float32 keeps them by this. What
+  an update uses is what is kept, already rounded: XLA on CPU writes each result
+  by a kernel of its own, and a kernel that reads the old average while another
+  one overwrites it makes XLA copy it first.
+  """
+
+  def __init__(self, owner: str, name: str, dtype: Any, squares: bool = False):
+    """Checks `dtype`, the argument `name` of `owner`."""
+    self._squares = squares
+    self._blocks = isinstance(dtype, str) and dtype == _BLOCK8
+    self._dtype = None if self._blocks else _checks.dtype(owner, name, dtype)
+    narrow = self._dtype is not None and jnp.dtype(self._dtype).itemsize < 4
+    if squares and narrow and jnp.dtype(self._dtype) != jnp.bfloat16:
+      raise _checks.refuse(
+          owner, name, "None, 'block8', bfloat16, or float32 or wider", dtype,
+          'a float16 has no room for squares',
+      )
+
+  def zeros(self, params: chex.ArrayTree) -> chex.ArrayTree:
+    """The average at the start."""
+    if self._blocks:
+      return jax.tree.map(self._block_zeros, params)
+    if not self._squares:
+      return _leafwise.zeros(params, self._dtype)
+    if self._dtype is None:
+      return _leafwise.wide_zeros(params)
+    return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=self._dtype), params)
+
+  def _block_zeros(self, x: Any) -> Any:
+    if jnp.size(x) < _LEAST_SIZE or jnp.iscomplexobj(x):
+      return _leafwise.wide_zeros(x, real=self._squares)
+    codes = jnp.zeros_like(x, dtype=jnp.uint8)
+    bound = jnp.zeros_like(jnp.max(x, _block_axes(x.shape), keepdims=True), jnp.float32)
+    return Block8(codes, bound)
+
+  def read(self, kept: Any) -> jax.Array:
+    """The average of the updates before, float32 where it is kept in blocks."""
+    if isinstance(kept, Block8):
+      decode = _square if self._squares else _number
+      return decode(kept.codes) * _unit(kept.bound)
+    return kept
+
+  def average(
+      self, kept: Any, decay: Any, value: jax.Array, noise: Noise
+  ) -> tuple[jax.Array, Any]:
+    """`decay * kept + (1 - decay) * value`: as it is used, and as it is kept."""
+    if isinstance(kept, Block8):
+      return self._block_average(kept, decay, value, noise)
+    new = decay * kept.astype(value.dtype) + (1 - decay) * value
+    if jnp.dtype(kept.dtype).itemsize >= jnp.dtype(new.dtype).itemsize:
+      return new, new.astype(kept.dtype)
+    if self._squares and kept.dtype == jnp.bfloat16:
+      # With a decay of 0.999 nearest bfloat16s would never change.
+      new = _bfloat16.round_by_chance(new.astype(jnp.float32), noise.bits(new.shape))
+    narrow = new.astype(kept.dtype)
+    # Read so that XLA does not use what it was rounded from.
+    if narrow.dtype == jnp.bfloat16:
+      return _bfloat16.read(narrow).astype(value.dtype), narrow
+    return lax.optimization_barrier(narrow).astype(value.dtype), narrow
+
+  def _block_average(
+      self, kept: Block8, decay: Any, value: jax.Array, noise: Noise
+  ) -> tuple[jax.Array, Block8]:
+    encode = _square_code if self._squares else _code
+    decay = jnp.asarray(decay, jnp.float32)
+    value32 = value.astype(jnp.float32)
+    largest = _largest(value32, _block_axes(value.shape))
+    # A bound of the new average from that of the old one: the largest itself would
+    # take the average to be computed twice. The codes are floats, so that a bound
+    # too high costs no digits.
+    bound = decay * kept.bound + (1 - decay) * largest
+    new = decay * self.read(kept) + (1 - decay) * value32
+    codes = encode(new * (1 / _unit(bound)), noise.bits(value.shape))
+    after = Block8(codes, bound)
+    return self.read(after).astype(value.dtype), after
+
+
+# --- eight bits
+
+# A float32 has its exponent above 23 bits. Shifted down by 20, three of those are
+# left: a code is that, less the exponent of the least number that has one. All
+# that is coded is below 1, whose exponent is 127.
+_SHIFT = 20
+_LEAST_SQUARE = (127 - 32) << 3  # 256 codes of 2 ** -32 to 1
+_LEAST_NUMBER = (127 - 16) << 3  # 128 codes of 2 ** -16 to 1, and a sign
+
+
+def _block_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+  """The trailing axes, as few as hold a block."""
+  axis = len(shape) - 1
+  while axis > 0 and math.prod(shape[axis:]) < _LEAST_BLOCK:
+    axis -= 1
+  return tuple(range(axis, len(shape)))
+
+
+def _largest(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+  """The largest size along axes, as bits: so XLA on CPU does not pass over NaN."""
+  return float32_of(jnp.max(bits_of(jnp.abs(x)), axes, keepdims=True))
+
+
+def _unit(bound: jax.Array) -> jax.Array:
+  """The power of two above the bound; NaN where the bound is not finite."""
+  # Powers of two, so that a number that stays has the same digits from update to
+  # update: other units would round it anew each time, and the errors add up.
+  exponent = jnp.clip((bits_of(bound) >> 23) + 1, 33, 253)
+  return jnp.where(jnp.isfinite(bound), float32_of(exponent << 23), jnp.nan)
+
+
+def _square(codes: jax.Array) -> jax.Array:
+  """Numbers from codes; never 0, so that nothing is divided by too little."""
+  return float32_of((codes.astype(jnp.uint32) + _LEAST_SQUARE) << _SHIFT)
+
+
+def _square_code(x: jax.Array, bits: jax.Array) -> jax.Array:
+  """Codes of numbers in [0, 1), up or down by chance; of the least one below it."""
+  code = (bits_of(x) + (bits >> (32 - _SHIFT))) >> _SHIFT
+  return jnp.minimum(jnp.maximum(code, _LEAST_SQUARE) - _LEAST_SQUARE, 255).astype(
+      jnp.uint8
+  )
+
+
+def _number(codes: jax.Array) -> jax.Array:
+  """Numbers from codes: seven bits of size, 0 for 0, below a sign."""
+  size = (codes & 0x7F).astype(jnp.uint32)
+  x = float32_of((size + _LEAST_NUMBER) << _SHIFT)
+  return jnp.where(size == 0, 0, jnp.where(codes > 0x7F, -x, x))
+
+
+def _code(x: jax.Array, bits: jax.Array) -> jax.Array:
+  """Codes of numbers in (-1, 1), up or down by chance, also between 0 and least."""
+  size, least = jnp.abs(x), 1.125 * 2.0**-16  # that of code 1
+  chance = float32_of((bits >> 9) | jnp.uint32(127 << 23)) - 1  # in [0, 1)
+  size = jnp.where(size < least, jnp.where(size > chance * least, least, 0), size)
+  code = (bits_of(size) + (bits >> (32 - _SHIFT))) >> _SHIFT
+  code = jnp.minimum(jnp.maximum(code, _LEAST_NUMBER) - _LEAST_NUMBER, 127)
+  return code.astype(jnp.uint8) | jnp.where(x < 0, 0x80, 0).astype(jnp.uint8)
+
+
+def _mixed(x: jax.Array) -> jax.Array:
+  """A round of a hash: high bits go into low ones, those into high ones, and back."""
+  x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+  return x ^ (x >> 16)
