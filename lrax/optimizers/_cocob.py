@@ -14,9 +14,9 @@ from lrax import _checks
 from lrax._types import Numeric
 from lrax.optimizers import _weight_decay
 from lrax.optimizers._estimated import start_of
-from lrax.optimizers._schedule_free import needs_params
 from lrax.schedules import as_schedule
 from lrax.transforms import _leafwise
+from lrax.transforms._needs_params import needs_params
 from lrax.transforms._scheduled import scheduled
 
 
@@ -101,8 +101,7 @@ def cocob(
 
   def update(updates, state, params=None, **extra_args):
     del extra_args
-    if params is None:
-      raise needs_params(owner, 'the bets are on where they are')
+    params = needs_params(owner, params, 'the bets are on where they are')
 
     def leaf(g, largest, total, reward, bet, x0, x):
       kept = largest.dtype

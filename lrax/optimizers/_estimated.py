@@ -14,8 +14,8 @@ import optax
 
 from lrax import _policy
 from lrax import _types
-from lrax.optimizers._schedule_free import needs_params
 from lrax.transforms import _leafwise
+from lrax.transforms._needs_params import needs_params
 
 
 class _Update(Protocol):
@@ -68,8 +68,7 @@ def optimizer(
     )
 
   def update(updates, state: Any, params=None, **extra_args):
-    if params is None:
-      raise needs_params(owner, 'the rate is estimated from where they are')
+    params = needs_params(owner, params, 'the rate is estimated from where they are')
     kept, *links, rated = state
     override = rated.override
     # A policy gives its value with its state; the updates it scales are dropped.

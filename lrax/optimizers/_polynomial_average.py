@@ -12,8 +12,8 @@ import optax
 
 from lrax import _checks
 from lrax import _types
-from lrax.optimizers._schedule_free import needs_params
 from lrax.transforms import _leafwise
+from lrax.transforms._needs_params import needs_params
 
 
 class PolynomialAverageState(NamedTuple):
@@ -43,8 +43,7 @@ def polynomial_average(
 
   def update(updates, state, params=None, **extra_args):
     del extra_args
-    if params is None:
-      raise needs_params(owner, 'they are averaged')
+    params = needs_params(owner, params, 'they are averaged')
     count: Any = optax.safe_increment(state.count)
     clock = jnp.asarray(count, _types.rate_dtype())
     share = (gamma + 1) / (gamma + clock)

@@ -17,6 +17,7 @@ from lrax import _types
 from lrax._types import Numeric
 from lrax.schedules import as_schedule
 from lrax.transforms import _leafwise
+from lrax.transforms._needs_params import needs_params
 from lrax.transforms._scheduled import scheduled
 
 
@@ -155,8 +156,8 @@ def average(
     )
 
   def update(updates, state, params: Any = None, **extra_args):
-    if params is None:
-      raise needs_params(owner, 'gradients are taken between z and the average')
+    why = 'gradients are taken between z and the average'
+    params = needs_params(owner, params, why)
     kept = state.x if jax.tree.leaves(state.x) else state.z
     wide = jax.tree.map(lambda g: jnp.asarray(g, _leafwise.wide_dtype(g)), updates)
     steps: Any
@@ -203,14 +204,6 @@ def average(
     )
 
   return optax.GradientTransformationExtraArgs(init, update)
-
-
-def needs_params(owner: str, why: str) -> ValueError:
-  """The error of an update without the parameters."""
-  return ValueError(
-      f'{owner}: `params` must be given to update, got None; {why}: call'
-      ' tx.update(grads, state, params).'
-  )
 
 
 def refuse_a_second_rate(owner: str, transform: Any, params: Any) -> None:
