@@ -32,6 +32,7 @@ from lrax.optimizers import adopt
 from lrax.optimizers import amsgrad
 from lrax.optimizers import came
 from lrax.optimizers import cocob
+from lrax.optimizers import dadapt_adagrad
 from lrax.optimizers import dadapt_adamw
 from lrax.optimizers import dadapt_sgd
 from lrax.optimizers import dog
@@ -132,6 +133,7 @@ __all__ = [
     'control',
     'cosine_annealing',
     'cyclical',
+    'dadapt_adagrad',
     'dadapt_adamw',
     'dadapt_sgd',
     'dog',

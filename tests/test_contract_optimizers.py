@@ -830,6 +830,7 @@ COUNTERPARTS = {
     'scale_by_mars': None,
     'ldog': None,
     'mechanic': None,  # mechanize takes an optimizer
+    'dadapt_adagrad': None,
     'dadapt_sgd': None,
     'schedule_free': None,  # takes a direction where Optax takes an optimizer
 }

@@ -14,6 +14,8 @@ from lrax.optimizers._amsgrad import amsgrad
 from lrax.optimizers._came import came
 from lrax.optimizers._cocob import cocob
 from lrax.optimizers._cocob import CocobState
+from lrax.optimizers._dadapt_adagrad import dadapt_adagrad
+from lrax.optimizers._dadapt_adagrad import DadaptAdagradState
 from lrax.optimizers._dadapt_adamw import dadapt_adamw
 from lrax.optimizers._dadapt_adamw import DadaptAdamwState
 from lrax.optimizers._dadapt_sgd import dadapt_sgd
@@ -50,6 +52,7 @@ from lrax.optimizers._yogi import yogi
 
 __all__ = [
     'CocobState',
+    'DadaptAdagradState',
     'DadaptAdamwState',
     'DadaptSgdState',
     'DogState',
@@ -71,6 +74,7 @@ __all__ = [
     'amsgrad',
     'came',
     'cocob',
+    'dadapt_adagrad',
     'dadapt_adamw',
     'dadapt_sgd',
     'dog',
