@@ -52,6 +52,7 @@ from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
 from lrax.optimizers import schedule_free
 from lrax.optimizers import schedule_free_adamw
+from lrax.optimizers import schedule_free_plus
 from lrax.optimizers import schedule_free_sgd
 from lrax.optimizers import sgd
 from lrax.optimizers import sm3
@@ -187,6 +188,7 @@ __all__ = [
     'schedule',
     'schedule_free',
     'schedule_free_adamw',
+    'schedule_free_plus',
     'schedule_free_sgd',
     'schedules',
     'set_learning_rate',

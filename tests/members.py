@@ -105,7 +105,7 @@ _RULES: tuple[tuple[str, Callable[[], Any]], ...] = (
     (r'(final_)?div_factor', lambda: 10.0),
     (r'patience|cooldown', lambda: 7),
     (r'rtol|atol', lambda: 0.125),
-    (r'growth', lambda: 1.5),
+    (r'growth|growth_rate', lambda: 1.5),
     (r'smoothing', lambda: 0.5),
     (r'shards', lambda: 8),
     (r'reference_rate', lambda: None),  # for one decay_coupling only

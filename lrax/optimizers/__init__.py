@@ -43,6 +43,8 @@ from lrax.optimizers._rmsprop import rmsprop
 from lrax.optimizers._schedule_free import schedule_free
 from lrax.optimizers._schedule_free import ScheduleFreeState
 from lrax.optimizers._schedule_free_adamw import schedule_free_adamw
+from lrax.optimizers._schedule_free_plus import schedule_free_plus
+from lrax.optimizers._schedule_free_plus import ScheduleFreePlusState
 from lrax.optimizers._schedule_free_sgd import schedule_free_sgd
 from lrax.optimizers._sgd import sgd
 from lrax.optimizers._sm3 import sm3
@@ -60,6 +62,7 @@ __all__ = [
     'MechanicState',
     'PolynomialAverageState',
     'ProdigyState',
+    'ScheduleFreePlusState',
     'ScheduleFreeState',
     'adabelief',
     'adadelta',
@@ -94,6 +97,7 @@ __all__ = [
     'rmsprop',
     'schedule_free',
     'schedule_free_adamw',
+    'schedule_free_plus',
     'schedule_free_sgd',
     'sgd',
     'sm3',
