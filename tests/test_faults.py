@@ -73,9 +73,10 @@ def test_centred_rmsprop_survives_a_constant_gradient(eps_in_sqrt, momentum):
   tx = lrax.rmsprop(
       0.1, eps=1e-12, eps_in_sqrt=eps_in_sqrt, centered=True, momentum=momentum
   )
-  constants = jnp.array([1.0, 0.1, 3.7, 1e-3, 1234.5])
-  gradients = jnp.broadcast_to(constants, (300, 5))
-  updates = _path(tx, gradients, jnp.zeros(5))
+  # Many, for it is a matter of roundings: Optax's is NaN at 4 of these.
+  constants = np.random.default_rng(0).uniform(0.1, 4.0, 200).astype(np.float32)
+  gradients = jnp.broadcast_to(constants, (300, 200))
+  updates = _path(tx, gradients, jnp.zeros(200))
   assert jnp.isfinite(updates).all()
   # Whatever the variance has become, descent goes down.
   assert (updates < 0).all()

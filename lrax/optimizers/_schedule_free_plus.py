@@ -58,7 +58,8 @@ def schedule_free_plus(
 
   `learning_rate` multiplies that step: leave it at 1, or give a warm-up that ends
   at 1. `lrax.get_learning_rate` shows the product. Under `jax.pmap` or
-  `jax.shard_map` give the mean of the losses, as of the gradients.
+  `jax.shard_map` give the mean of the losses, as of the gradients. In
+  `optax.partition` a group takes the step that brings the loss to 0 by itself.
 
   Formula:
     norm = norm_decay * norm + (1 - norm_decay) * sqrt(pi / 2) * sum(abs(g))

@@ -110,6 +110,33 @@ def test_a_missing_loss_is_named():
     tx.update(x, tx.init(x), x)
 
 
+NESTS = {
+    'chain': lambda tx: optax.chain(optax.clip(100.0), tx),
+    'MultiSteps': lambda tx: optax.MultiSteps(tx, 1),
+    'partition': lambda tx: optax.partition(
+        {'free': tx, 'plain': lrax.sgd(0.5)}, {'a': 'free', 'b': 'plain'}
+    ),
+    'apply_if_finite': lambda tx: optax.apply_if_finite(tx, 3),
+}
+
+
+@pytest.mark.parametrize('share', [0.0, 0.5])
+@pytest.mark.parametrize('nest', NESTS)
+def test_eval_params_at_any_nesting(nest, share):
+  tx = NESTS[nest](lrax.schedule_free_plus(b1=0.0, eps=0.0, share=share))
+  params = {'a': jnp.ones(2), 'b': jnp.ones(2)}
+  state = lrax.set_learning_rate(tx.init(params), 0.25)
+  for _ in range(2):
+    g = jax.tree.map(jnp.ones_like, params)
+    updates, state = tx.update(g, state, params, value=jnp.float32(1.0))
+    params = optax.apply_updates(params, updates)
+  evaluated = lrax.eval_params(state, params)
+  # z is 3/4, then 1/2, and x their mean; some roundings of float32.
+  np.testing.assert_allclose(evaluated['a'], 0.625, rtol=1e-6)
+  expected = params['b'] if nest == 'partition' else evaluated['a']
+  assert evaluated['b'].tolist() == expected.tolist()
+
+
 def test_bfloat16_keeps_its_points_wide():
   """y is rounded to bfloat16; z and x are not, nor what they add up to."""
   tx = lrax.schedule_free_plus(1e-3, b1=0.0, eps=0.0)
