@@ -29,7 +29,9 @@ def characters() -> _task.Task:
   The model has 2 blocks of 4 heads and width 64, with norms before attention and
   MLP, learned positions, and one matrix to embed and to predict: 107,000
   parameters. The loss is the cross-entropy in nats a character: 4.58 for a guess
-  among all symbols.
+  among all symbols. With Python 3.11, `lrax find characters` printed 0.0031 for
+  AdamW, loss 2.494 with a spread of 0.02 over seeds, and
+  `--optimizer "sgd(momentum=0.9)"` 0.047 and 2.557.
 
   Args:
     None.

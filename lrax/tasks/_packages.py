@@ -32,10 +32,12 @@ def packages() -> _task.Task:
   training and validates. The features are which words are in a piece, at most 48,
   by their CRC-32 in 8,192 columns: half of those that occur are in at most 6
   pieces, so a weight's gradient is 0 at nearly every step. A batch has 128 pieces;
-  a full run takes 300 steps, about 8 epochs.
+  a full run takes 300 steps, about 7 epochs.
 
   The loss is the cross-entropy: 2.30 for a guess, where the weights begin, 0.
-  Seeds differ in their batches only.
+  Seeds differ in their batches only. With Python 3.11, `lrax find packages` printed
+  0.036 for AdamW, loss 0.198 with a spread of 0.0002 over seeds, and
+  `--optimizer "sgd(momentum=0.9)"` 1.7 and 0.271.
 
   Args:
     None.
