@@ -341,7 +341,8 @@ def table(cells: list[Cell]) -> str:
         line += f' {"":<29}'
         continue
       edge = '!' if cell.at_edge else ''
-      rate = f'{cell.learning_rate:.3g}{edge}'
+      own = cell.schedule == 'its own'
+      rate = 'own' if own else f'{cell.learning_rate:.3g}{edge}'
       line += f' {rate:<9} {_loss(cell)} {marked[name].get(row, "")}'.ljust(30)
     lines.append(line.rstrip())
   return '\n'.join(lines)
