@@ -84,8 +84,8 @@ def scale_by_ademamix(
   Source:
     Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer: Better, Faster,
     Older", 2024, algorithm 1 and the schedulers of section 3. Optax has no
-    warm-ups, and an alpha of 6 here. Apple's code adds 1e-8 to both betas inside
-    the logarithms.
+    warm-ups, and an alpha of 6 here. Apple's PyTorch code adds 1e-8 to both betas
+    inside the logarithms; its Optax code does not, and counts the warm-ups from 0.
 
   Example:
     >>> import jax.numpy as jnp
