@@ -32,6 +32,7 @@ from lrax.optimizers import adopt
 from lrax.optimizers import amsgrad
 from lrax.optimizers import came
 from lrax.optimizers import cocob
+from lrax.optimizers import dadapt_adagrad
 from lrax.optimizers import dadapt_adamw
 from lrax.optimizers import dadapt_sgd
 from lrax.optimizers import dog
@@ -51,6 +52,7 @@ from lrax.optimizers import radam
 from lrax.optimizers import rmsprop
 from lrax.optimizers import schedule_free
 from lrax.optimizers import schedule_free_adamw
+from lrax.optimizers import schedule_free_plus
 from lrax.optimizers import schedule_free_sgd
 from lrax.optimizers import sgd
 from lrax.optimizers import sm3
@@ -132,6 +134,7 @@ __all__ = [
     'control',
     'cosine_annealing',
     'cyclical',
+    'dadapt_adagrad',
     'dadapt_adamw',
     'dadapt_sgd',
     'dog',
@@ -185,6 +188,7 @@ __all__ = [
     'schedule',
     'schedule_free',
     'schedule_free_adamw',
+    'schedule_free_plus',
     'schedule_free_sgd',
     'schedules',
     'set_learning_rate',

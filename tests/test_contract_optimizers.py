@@ -23,7 +23,7 @@ SAMPLES = {'learning_rate': RATE, 'transform': optax.identity()}
 NUMBERS = {'momentum': 0.9, 'momentum_decay': 4e-3}
 
 # Members that refuse an eps of 0: it is what their first update is made of.
-EPS_ABOVE_ZERO = {'adadelta': 1e-6, 'scale_by_adadelta': 1e-6}
+EPS_ABOVE_ZERO = {'adadelta': 1e-6, 'scale_by_adadelta': 1e-6, 'mechanic': 1e-8}
 
 # Members whose first update moves nothing, and what it does.
 IDLE_AT_FIRST = {
@@ -119,15 +119,34 @@ def _numbers():
 
 every_number = pytest.mark.parametrize('name, argument, number', _numbers())
 
+# Members that listen to the loss.
+NEEDS_VALUE = {'schedule_free_plus'}
+
+
+def _told_the_loss(tx):
+  """The same where `value` is missing: it is that of a quadratic around 0."""
+
+  def update(updates, state, params=None, **extra_args):
+    value = jnp.zeros(())
+    for g, x in zip(jax.tree.leaves(updates), jax.tree.leaves(params)):
+      wide = jnp.promote_types(jnp.result_type(x), jnp.float32)
+      product = jnp.conj(jnp.asarray(g, wide)) * jnp.asarray(x, wide)
+      value += jnp.real(jnp.sum(product)) / 2
+    extra_args = {'value': jnp.abs(value)} | extra_args
+    return tx.update(updates, state, params, **extra_args)
+
+  return optax.GradientTransformationExtraArgs(tx.init, update)
+
 
 def build(name, **wished):
   """The member with sample arguments, and of those wished the ones it has."""
   parameters = inspect.signature(MEMBERS[name]).parameters
   needed = [k for k, p in parameters.items() if p.default is inspect.Parameter.empty]
   arguments = {k: SAMPLES[k] for k in needed}
-  return MEMBERS[name](
+  tx = MEMBERS[name](
       **arguments | {k: v for k, v in wished.items() if k in parameters}
   )
+  return _told_the_loss(tx) if name in NEEDS_VALUE else tx
 
 
 def _estimates(name):
@@ -686,8 +705,6 @@ def test_an_empty_tree(name, empty):
 @every_member
 def test_zero_gradients_move_nothing_and_spoil_nothing(name):
   """With no eps to divide by and no decay to add, in every dtype."""
-  if name == 'mechanic':
-    pytest.skip('without eps its scale is 0 until a second gradient; test_estimated')
   eps = EPS_ABOVE_ZERO.get(name, 0.0)
   tx = build(name, eps=eps, weight_decay=0.0)
   params = {dtype: jnp.ones((2, 3), dtype) for dtype in DTYPES}
@@ -726,9 +743,10 @@ def test_extra_arguments_are_accepted_and_ignored(name):
   params = tree(0)
   state = tx.init(params)
   plain = tx.update(tree(1), state, params)
-  extra = tx.update(
-      tree(1), state, params, value=jnp.ones(()), grad=params, unknown='x'
-  )
+  ignored = {'value': jnp.ones(()), 'grad': params, 'unknown': 'x'}
+  if name in NEEDS_VALUE:
+    del ignored['value']
+  extra = tx.update(tree(1), state, params, **ignored)
   assert_close(extra, plain, rtol=0)
 
 
@@ -830,7 +848,9 @@ COUNTERPARTS = {
     'scale_by_mars': None,
     'ldog': None,
     'mechanic': None,  # mechanize takes an optimizer
+    'dadapt_adagrad': None,
     'dadapt_sgd': None,
+    'schedule_free_plus': None,
     'schedule_free': None,  # takes a direction where Optax takes an optimizer
 }
 # Arguments of Optax that a member does not take, and why.
@@ -920,6 +940,7 @@ def test_the_lists_of_differences_name_what_exists():
   assert {name for name, _ in named} <= set(MEMBERS)
   listed = {*COUNTERPARTS, *OWN_RATE, *LONG, *NEAR_1}
   listed |= {*NEEDS_PARAMS, *KEEPS_A_POINT, *OTHER_RATES, *IDLE_AT_FIRST, *WHOLE_LEAF}
+  listed |= NEEDS_VALUE
   assert listed <= set(MEMBERS)
   for name, argument in NOT_TAKEN:
     assert argument in inspect.signature(_of_optax(name)).parameters

@@ -176,7 +176,8 @@ TRANSFORMATIONS = members.optimizer_samples() + members.transform_samples()
 def test_every_sample_of_an_optimizer_and_a_transform_is_one(sample):
   tx = sample.build()
   assert isinstance(tx, optax.GradientTransformationExtraArgs)
-  new, _ = tx.update(UPDATES, tx.init(UPDATES), UPDATES)
+  # Some listen to the loss.
+  new, _ = tx.update(UPDATES, tx.init(UPDATES), UPDATES, value=jnp.ones(()))
   chex.assert_trees_all_equal_shapes_and_dtypes(new, UPDATES)
 
 

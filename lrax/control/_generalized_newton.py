@@ -71,7 +71,8 @@ def generalized_newton(
   Args:
     init_value: the rate before the first, and how far away the first losses are
       measured: a finite number > 0.
-    every: updates from one measurement to the next, a whole number >= 1.
+    every: updates from one measurement to the next, a whole number >= 1; the
+      authors advise 4 or more.
     smoothing: the share of the rate that is kept, in [0, 1); 0 for Newton's step.
     max_value: the highest rate, a finite number > 0; None for no bound.
 

@@ -82,9 +82,10 @@ def hypergradient(
     init_value: the rate of the first update, a finite number >= 0.
     hyper_rate: the rate of the rate, a finite number >= 0; 0 keeps it. For
       'additive' its unit is that of the rate by that of the gradient squared: the
-      paper has 1e-4 to 1e-6 for gradient descent and 1e-7 to 1e-8 for Adam. For
-      'multiplicative', < 1, it is the largest change as a share, such as 0.02; for
-      'normalized' the largest change where the gradient stays as it was.
+      authors' runs have 1e-3 for gradient descent and 1e-7 or 1e-8 for Adam, the
+      defaults of their code are 1e-6 and 1e-8. For 'multiplicative', < 1, it is
+      the largest change as a share, such as 0.02; for 'normalized' the largest
+      change where the gradient stays as it was.
     form: 'additive', 'multiplicative' or 'normalized', which does not depend on the
       scale of the loss.
     max_value: the highest rate, a finite number > 0; None for no bound.
@@ -100,13 +101,14 @@ def hypergradient(
 
   Source:
     Baydin, Cornish, Martinez Rubio, Schmidt and Wood, "Online learning rate
-    adaptation with hypergradient descent", 2018, algorithms 4 to 6 and, for the
-    multiplicative form, equation 9; Almeida et al., "Parameter adaptation in
-    stochastic optimization", 1998. Normalized: Gao, Chu, Ye and Udell, "Gradient
-    methods with online scaling", 2025, the hypergradient feedback of a scalar
-    step, in the metric of the direction: their |last grad| ** 2 for gradient
-    descent. They take it from the loss at the same point twice; here, as in Baydin
-    et al., the gradient is the next batch's.
+    adaptation with hypergradient descent", 2018, algorithms 4 to 6 and the
+    multiplicative form that they derive beside them; Almeida et al., "Parameter
+    adaptation in stochastic optimization", 1998. Normalized: Gao, Chu, Ye and
+    Udell, "Gradient methods with online scaling", 2025, the hypergradient feedback
+    of a scalar step, in the metric of the direction: their |last grad| ** 2 for
+    gradient descent. They take it from the loss at the same point twice; here, as
+    in Baydin et al., the gradient is the next batch's. Their code makes of it
+    AdaGrad's step of the rate, and does not go where the loss is not lower.
 
   Example:
     >>> import jax.numpy as jnp

@@ -35,7 +35,7 @@ def take_rate(owner: str, state: Any) -> tuple[_types.LearningRateState, Any]:
     ValueError: it has none, or several.
   """
   found = list(_find.find(state, owner).values())
-  rest = _find.change(state, None, owner, lambda node: _Slot())  # type: ignore
+  rest = _find.change(state, None, owner, lambda node: _Slot())
   several = len(found) > 1
   if not several:
     try:

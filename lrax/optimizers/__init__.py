@@ -14,6 +14,8 @@ from lrax.optimizers._amsgrad import amsgrad
 from lrax.optimizers._came import came
 from lrax.optimizers._cocob import cocob
 from lrax.optimizers._cocob import CocobState
+from lrax.optimizers._dadapt_adagrad import dadapt_adagrad
+from lrax.optimizers._dadapt_adagrad import DadaptAdagradState
 from lrax.optimizers._dadapt_adamw import dadapt_adamw
 from lrax.optimizers._dadapt_adamw import DadaptAdamwState
 from lrax.optimizers._dadapt_sgd import dadapt_sgd
@@ -41,6 +43,8 @@ from lrax.optimizers._rmsprop import rmsprop
 from lrax.optimizers._schedule_free import schedule_free
 from lrax.optimizers._schedule_free import ScheduleFreeState
 from lrax.optimizers._schedule_free_adamw import schedule_free_adamw
+from lrax.optimizers._schedule_free_plus import schedule_free_plus
+from lrax.optimizers._schedule_free_plus import ScheduleFreePlusState
 from lrax.optimizers._schedule_free_sgd import schedule_free_sgd
 from lrax.optimizers._sgd import sgd
 from lrax.optimizers._sm3 import sm3
@@ -50,6 +54,7 @@ from lrax.optimizers._yogi import yogi
 
 __all__ = [
     'CocobState',
+    'DadaptAdagradState',
     'DadaptAdamwState',
     'DadaptSgdState',
     'DogState',
@@ -57,6 +62,7 @@ __all__ = [
     'MechanicState',
     'PolynomialAverageState',
     'ProdigyState',
+    'ScheduleFreePlusState',
     'ScheduleFreeState',
     'adabelief',
     'adadelta',
@@ -71,6 +77,7 @@ __all__ = [
     'amsgrad',
     'came',
     'cocob',
+    'dadapt_adagrad',
     'dadapt_adamw',
     'dadapt_sgd',
     'dog',
@@ -90,6 +97,7 @@ __all__ = [
     'rmsprop',
     'schedule_free',
     'schedule_free_adamw',
+    'schedule_free_plus',
     'schedule_free_sgd',
     'sgd',
     'sm3',

@@ -255,10 +255,9 @@ def finish(
   policy = as_schedule(learning_rate, owner)
   average = polynomial_average(owner, average_gamma)
   tx = _estimated.optimizer(owner, method, policy, *average)
-  decay = 0.0 if weight_decay is None else weight_decay
-  link = _weight_decay.add_decayed_weights(owner, decay, mask)
   if weight_decay is None:
     return tx
+  link = _weight_decay.add_decayed_weights(owner, weight_decay, mask)
 
   def init(params):
     rest: Any = tx.init(params)

@@ -14,6 +14,7 @@ import optax
 
 from lrax import _policy
 from lrax import _types
+from lrax.control import _along
 from lrax.transforms import _leafwise
 from lrax.transforms._needs_params import needs_params
 
@@ -22,8 +23,9 @@ class _Update(Protocol):
   """One update of a method.
 
   `multiply(estimate)` is what the schedule gives, or what makes the estimate the
-  rate that `lrax.set_learning_rate` wants. Returns the steps to add to the
-  parameters, in float32 or wider, the state, and the estimate that acted.
+  rate that `lrax.set_learning_rate` wants; `multiply.rate(estimate)` is the rate.
+  Returns the steps to add to the parameters, in float32 or wider, the state, and
+  the estimate that acted.
   """
 
   def __call__(
@@ -31,9 +33,28 @@ class _Update(Protocol):
       grads: Any,
       state: Any,
       params: Any,
-      multiply: Callable[[jax.Array], jax.Array],
+      multiply: Multiplier,
   ) -> tuple[Any, Any, jax.Array]:
     ...
+
+
+class Multiplier(NamedTuple):
+  """What makes an estimate a rate: what the schedule gives, or an override."""
+
+  given: jax.Array  # rate dtype, (): of the schedule
+  override: jax.Array  # rate dtype, (): NaN for none
+  signals: dict[str, jax.Array]  # those that the method needs, rate dtype, ()
+
+  def __call__(self, estimate: jax.Array) -> jax.Array:
+    part = _leafwise.safe_divide(
+        self.override, estimate.astype(self.override.dtype)
+    )
+    return jnp.where(jnp.isnan(self.override), self.given, part)
+
+  def rate(self, estimate: jax.Array) -> jax.Array:
+    """The product, or the override, where the estimate is 0 too."""
+    product = self.given * estimate
+    return jnp.where(jnp.isnan(self.override), product, self.override)
 
 
 class Method(NamedTuple):
@@ -42,6 +63,7 @@ class Method(NamedTuple):
   init: Callable[[Any], Any]  # of the parameters: the state
   update: _Update
   first: Any  # the estimate before any gradient
+  signals: tuple[str, ...] = ()  # real scalars that update must be given
 
 
 def optimizer(
@@ -70,19 +92,18 @@ def optimizer(
   def update(updates, state: Any, params=None, **extra_args):
     params = needs_params(owner, params, 'the rate is estimated from where they are')
     kept, *links, rated = state
-    override = rated.override
     # A policy gives its value with its state; the updates it scales are dropped.
     after_rated: Any = policy.update(updates, rated, params, **extra_args)[1]
     given = after_rated.learning_rate
-    overridden = ~jnp.isnan(override)
-
-    def multiply(estimate):
-      part = _leafwise.safe_divide(override, estimate.astype(override.dtype))
-      return jnp.where(overridden, part, given)
-
+    told = _types.Signals(updates, params, None, extra_args)
+    signals = {
+        name: _along.scalar(owner, name, told.require(name, owner))
+        for name in method.signals
+    }
+    multiply = Multiplier(given, rated.override, signals)
     grads = jax.tree.map(lambda g: jnp.asarray(g, _leafwise.wide_dtype(g)), updates)
     steps, kept, estimate = method.update(grads, kept, params, multiply)
-    shown = jnp.where(overridden, override, given * estimate).astype(given.dtype)
+    shown = multiply.rate(estimate).astype(given.dtype)
     steps = jax.tree.map(lambda s, g: s.astype(jnp.result_type(g)), steps, updates)
     new = []
     for link, was in zip(after, links):

@@ -72,8 +72,8 @@ def mars(
   Source:
     Yuan et al., "MARS: Unleashing the Power of Variance Reduction for Training
     Large Models", 2024, algorithm 2, in its approximate form: see
-    `lrax.transforms.scale_by_mars`. The paper trains vectors and embeddings by
-    AdamW instead: `optax.partition` does that.
+    `lrax.transforms.scale_by_mars`. The authors' code trains all arrays but those
+    of two axes by AdamW instead: `optax.partition` does that.
 
   Example:
     >>> import jax.numpy as jnp

@@ -82,8 +82,9 @@ def mechanic(
   Source:
     Cutkosky, Defazio and Mehta, "Mechanic: A Learning Rate Tuner", 2023, algorithm
     1, with the start of m of the authors' package, which decays at the
-    parameters after the step of the direction. Optax's `mechanize` takes an
-    optimizer, clips h, starts s at s_init = 1e-6, and works out the path from x.
+    parameters after the step of the direction and, unless `store_delta`, works
+    out the path from x. Optax's `mechanize` takes an optimizer, clips h to m, has
+    an s_init of 1e-6, and works out the path from x.
 
   Example:
     >>> import jax.numpy as jnp

@@ -96,7 +96,9 @@ def prodigy(
   Source:
     Mishchenko and Defazio, "Prodigy", 2023, algorithm 4. As in the authors' package,
     and in Optax, eps is scaled by the new d, in the paper by the old one; growth
-    limit, safeguard and correction are the package's. Optax has neither limit nor
+    limit, safeguard and correction are the package's. Where the rate is 0 the
+    package leaves its averages as they are; its slice_p, which estimates from
+    every p-th number, is not here. Optax has neither limit nor
     option of the correction, and gives NaN where the first rate or the first
     gradient is 0.
 

@@ -80,7 +80,7 @@ def change(
     state: Any,
     group: Hashable | None,
     caller: str,
-    function: Callable[[_types.LearningRateState], _types.LearningRateState],
+    function: Callable[[_types.LearningRateState], Any],
 ) -> Any:
   """The same state with `function` applied to a group's learning-rate states."""
   paths = {found.path for found in select(state, group, caller).values()}

@@ -1,10 +1,21 @@
 """Tasks: what to train, and the built-in real ones."""
 
+from lrax.tasks._characters import characters
 from lrax.tasks._data import Arrays
 from lrax.tasks._data import Drawn
 from lrax.tasks._data import Stream
 from lrax.tasks._digits import digits
 from lrax.tasks._load import load
+from lrax.tasks._packages import packages
 from lrax.tasks._task import Task
 
-__all__ = ['Arrays', 'Drawn', 'Stream', 'Task', 'digits', 'load']
+__all__ = [
+    'Arrays',
+    'Drawn',
+    'Stream',
+    'Task',
+    'characters',
+    'digits',
+    'load',
+    'packages',
+]

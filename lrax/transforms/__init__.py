@@ -42,6 +42,7 @@ from lrax.transforms._scale_by_soap import ScaleBySoapState
 from lrax.transforms._scale_by_trust_ratio import scale_by_trust_ratio
 from lrax.transforms._scale_by_yogi import scale_by_yogi
 from lrax.transforms._stochastic_rounding import stochastic_rounding
+from lrax.transforms._stochastic_rounding import StochasticRoundingState
 
 __all__ = [
     'Block8',
@@ -56,6 +57,7 @@ __all__ = [
     'ScaleBySm3State',
     'ScaleBySoapState',
     'ScheduledState',
+    'StochasticRoundingState',
     'cautious',
     'clip_by_global_norm',
     'grams',

@@ -29,9 +29,10 @@ class Block8(NamedTuple):
   """An average in 8 bits a number, with one bound for each block of them.
 
   A number is a small float, of three bits behind the point, times a power of two
-  that belongs to the block: the least above `bound`. A block is the trailing axes
-  of the array, as few as hold 64 numbers; an array is cut along its other axes as
-  its parameter is.
+  that belongs to the block and is above `bound`. The highest code is NaN: it shows
+  at its place and stays, and an infinite number makes its block NaN. A block is the
+  trailing axes of the array, as few as hold 64 numbers; an array is cut along its
+  other axes as its parameter is.
   """
 
   codes: jax.Array  # uint8, parameter's shape
@@ -109,9 +110,14 @@ class Moment:
   def average(
       self, kept: Any, decay: Any, value: jax.Array, noise: Noise
   ) -> tuple[jax.Array, Any]:
-    """`decay * kept + (1 - decay) * value`: as it is used, and as it is kept."""
+    """`decay * kept + (1 - decay) * value`: as it is used, and as it is kept.
+
+    Of squares the value is what is squared.
+    """
     if isinstance(kept, Block8):
       return self._block_average(kept, decay, value, noise)
+    if self._squares:
+      value = _leafwise.square(value)
     new = decay * kept.astype(value.dtype) + (1 - decay) * value
     if jnp.dtype(kept.dtype).itemsize >= jnp.dtype(new.dtype).itemsize:
       return new, new.astype(kept.dtype)
@@ -130,7 +136,11 @@ class Moment:
     encode = _square_code if self._squares else _code
     decay = jnp.asarray(decay, jnp.float32)
     value32 = value.astype(jnp.float32)
-    largest = _largest(value32, _block_axes(value.shape))
+    # On CPU a compiled maximum passes over NaN, which the codes keep.
+    largest = jnp.max(jnp.abs(value32), _block_axes(value.shape), keepdims=True)
+    if self._squares:
+      # After the maximum, which XLA on CPU would have an array of squares made for.
+      largest, value32 = largest**2, value32**2
     # A bound of the new average from that of the old one: the largest itself would
     # take the average to be computed twice. The codes are floats, so that a bound
     # too high costs no digits.
@@ -145,10 +155,13 @@ class Moment:
 
 # A float32 has its exponent above 23 bits. Shifted down by 20, three of those are
 # left: a code is that, less the exponent of the least number that has one. All
-# that is coded is below 1, whose exponent is 127.
+# that is coded is below 1/2, whose exponent is 126, even rounded up at most that,
+# and the codes above it are left to NaN, whose bits come out highest of all.
 _SHIFT = 20
-_LEAST_SQUARE = (127 - 32) << 3  # 256 codes of 2 ** -32 to 1
-_LEAST_NUMBER = (127 - 16) << 3  # 128 codes of 2 ** -16 to 1, and a sign
+_LEAST_SQUARE = (127 - 32) << 3  # codes of 2 ** -32 to 1/2
+_LEAST_NUMBER = (127 - 16) << 3  # codes of 2 ** -16 to 1/2, below a sign
+_NAN_SQUARE = 255
+_NAN_NUMBER = 127
 
 
 def _block_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -159,47 +172,48 @@ def _block_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
   return tuple(range(axis, len(shape)))
 
 
-def _largest(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-  """The largest size along axes, as bits: so XLA on CPU does not pass over NaN."""
-  return float32_of(jnp.max(bits_of(jnp.abs(x)), axes, keepdims=True))
-
-
 def _unit(bound: jax.Array) -> jax.Array:
-  """The power of two above the bound; NaN where the bound is not finite."""
+  """A power of two, 2 to 4 times the bound; NaN where the bound is not finite."""
   # Powers of two, so that a number that stays has the same digits from update to
   # update: other units would round it anew each time, and the errors add up.
-  exponent = jnp.clip((bits_of(bound) >> 23) + 1, 33, 253)
+  exponent = jnp.clip((bits_of(bound) >> 23) + 2, 33, 253)
   return jnp.where(jnp.isfinite(bound), float32_of(exponent << 23), jnp.nan)
 
 
 def _square(codes: jax.Array) -> jax.Array:
   """Numbers from codes; never 0, so that nothing is divided by too little."""
-  return float32_of((codes.astype(jnp.uint32) + _LEAST_SQUARE) << _SHIFT)
+  x = float32_of((codes.astype(jnp.uint32) + _LEAST_SQUARE) << _SHIFT)
+  return jnp.where(codes == _NAN_SQUARE, jnp.nan, x)
 
 
 def _square_code(x: jax.Array, bits: jax.Array) -> jax.Array:
-  """Codes of numbers in [0, 1), up or down by chance; of the least one below it."""
-  code = (bits_of(x) + (bits >> (32 - _SHIFT))) >> _SHIFT
-  return jnp.minimum(jnp.maximum(code, _LEAST_SQUARE) - _LEAST_SQUARE, 255).astype(
-      jnp.uint8
-  )
+  """Codes of numbers in [0, 1/2), up or down by chance; of the least one below it."""
+  size = bits_of(x) & 0x7FFFFFFF  # a NaN may have a sign
+  code = (size + (bits >> (32 - _SHIFT))) >> _SHIFT
+  code = jnp.maximum(code, _LEAST_SQUARE) - _LEAST_SQUARE
+  # Last an operation on two arrays: one on one array, such as a cast, XLA on CPU
+  # does again for each use, with all before it.
+  is_nan = jnp.where(code > _NAN_SQUARE, jnp.uint8(_NAN_SQUARE), jnp.uint8(0))
+  return code.astype(jnp.uint8) | is_nan
 
 
 def _number(codes: jax.Array) -> jax.Array:
   """Numbers from codes: seven bits of size, 0 for 0, below a sign."""
   size = (codes & 0x7F).astype(jnp.uint32)
   x = float32_of((size + _LEAST_NUMBER) << _SHIFT)
+  x = jnp.where(size == _NAN_NUMBER, jnp.nan, x)
   return jnp.where(size == 0, 0, jnp.where(codes > 0x7F, -x, x))
 
 
 def _code(x: jax.Array, bits: jax.Array) -> jax.Array:
-  """Codes of numbers in (-1, 1), up or down by chance, also between 0 and least."""
+  """Codes of numbers in (-1/2, 1/2), up or down by chance, also from 0 to the least."""
   size, least = jnp.abs(x), 1.125 * 2.0**-16  # that of code 1
   chance = float32_of((bits >> 9) | jnp.uint32(127 << 23)) - 1  # in [0, 1)
   size = jnp.where(size < least, jnp.where(size > chance * least, least, 0), size)
   code = (bits_of(size) + (bits >> (32 - _SHIFT))) >> _SHIFT
-  code = jnp.minimum(jnp.maximum(code, _LEAST_NUMBER) - _LEAST_NUMBER, 127)
-  return code.astype(jnp.uint8) | jnp.where(x < 0, 0x80, 0).astype(jnp.uint8)
+  code = jnp.maximum(code, _LEAST_NUMBER) - _LEAST_NUMBER
+  code = jnp.minimum(code, _NAN_NUMBER).astype(jnp.uint8)
+  return code | jnp.where(x < 0, 0x80, 0).astype(jnp.uint8)
 
 
 def _mixed(x: jax.Array) -> jax.Array:

@@ -112,7 +112,7 @@ def scale_by_adam(
       real = _leafwise.real_dtype(wide)
       gradient = g.astype(wide)
       moment, mu = gradients.average(mu, b1, gradient, noise)
-      square, nu = squares.average(nu, b2, _leafwise.square(gradient), noise)
+      square, nu = squares.average(nu, b2, gradient, noise)
       if nesterov:
         hat = b1 * moment / ahead.astype(real)
         hat += (1 - b1) * gradient / now.astype(real)

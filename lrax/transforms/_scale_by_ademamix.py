@@ -89,8 +89,8 @@ def scale_by_ademamix(
   Source:
     Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer: Better, Faster,
     Older", 2024, algorithm 1 and the schedulers of section 3. Optax has no
-    warm-ups, and an alpha of 6 here. Apple's code adds 1e-8 to both betas inside
-    the logarithms.
+    warm-ups, and an alpha of 6 here. Apple's PyTorch code adds 1e-8 to both betas
+    inside the logarithms; its Optax code does not, and counts the warm-ups from 0.
 
   Example:
     >>> import jax.numpy as jnp
@@ -139,7 +139,7 @@ def scale_by_ademamix(
       moment, mu = gradients.average(mu, b1, gradient, noise)
       old = slow.astype(wide)
       old = old + share * (gradient - old)
-      square, nu = squares.average(nu, b2, _leafwise.square(gradient), noise)
+      square, nu = squares.average(nu, b2, gradient, noise)
       hat = moment / now.astype(real) + weight * old
       scale = jnp.sqrt(square / root.astype(real) + eps_root) + eps
       step = _leafwise.safe_divide(hat, scale).astype(g.dtype)

@@ -125,7 +125,7 @@ def scale_by_nadam(
       real = _leafwise.real_dtype(wide)
       gradient = g.astype(wide)
       moment, mu = gradients.average(mu, b1, gradient, noise)
-      square, nu = squares.average(nu, b2, _leafwise.square(gradient), noise)
+      square, nu = squares.average(nu, b2, gradient, noise)
       hat = moment_share.astype(real) * moment
       hat += gradient_share.astype(real) * gradient
       scale = jnp.sqrt(square / root.astype(real) + eps_root) + eps

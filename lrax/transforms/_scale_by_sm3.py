@@ -59,8 +59,9 @@ def scale_by_sm3(
 
   Source:
     Anil et al., "Memory-Efficient Adaptive Optimization", 2019, SM3-II with the
-    covers of rows and columns of its section 4, and momentum. Optax does the
-    same with an eps of 1e-8.
+    covers of rows and columns of its section 4; the momentum, of directions and
+    not of gradients, and its 1 - b1 are the authors' code's, whose eps is 1e-30.
+    Optax does the same with an eps of 1e-8; b2 is its own.
 
   Example:
     >>> import jax.numpy as jnp

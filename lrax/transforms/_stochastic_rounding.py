@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -11,6 +13,12 @@ from lrax.transforms import _bfloat16
 from lrax.transforms import _leafwise
 from lrax.transforms import _moments
 from lrax.transforms._needs_params import needs_params
+
+
+class StochasticRoundingState(NamedTuple):
+  """State of `stochastic_rounding`."""
+
+  count: jax.Array  # int32 (): updates so far, from which the chance comes
 
 
 def stochastic_rounding() -> optax.GradientTransformationExtraArgs:
@@ -30,8 +38,8 @@ def stochastic_rounding() -> optax.GradientTransformationExtraArgs:
     and of the place: the same in every run and on every replica.
 
   Returns:
-    An `optax.GradientTransformationExtraArgs` with an `optax.ScaleByScheduleState`,
-    the count. Updates of bfloat16 parameters are float32, in which they are exact:
+    An `optax.GradientTransformationExtraArgs` with a `StochasticRoundingState`.
+    Updates of bfloat16 parameters are float32, in which they are exact:
     `optax.apply_updates` gives bfloat16 parameters again.
 
   Raises:
@@ -59,7 +67,7 @@ def stochastic_rounding() -> optax.GradientTransformationExtraArgs:
 
   def init(params):
     _bfloat16.refuse_float16('stochastic_rounding', params)
-    return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+    return StochasticRoundingState(count=jnp.zeros((), jnp.int32))
 
   def update(updates, state, params=None, **extra_args):
     del extra_args
@@ -76,6 +84,6 @@ def stochastic_rounding() -> optax.GradientTransformationExtraArgs:
 
     (updates,) = _leafwise.leafwise(leaf, 1, updates, params)
     count: Any = optax.safe_increment(state.count)
-    return updates, optax.ScaleByScheduleState(count)
+    return updates, StochasticRoundingState(count)
 
   return optax.GradientTransformationExtraArgs(init, update)

@@ -1,6 +1,7 @@
-"""D-Adaptation against the authors' package, by hand, and Optax's faults."""
+"""D-Adaptation against the authors' package and by hand."""
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 import trajectories
@@ -23,6 +24,7 @@ RUNS = {
     ),
     'dadapt_adam_coupled': coupled,
     'dadapt_sgd': lambda rate: lrax.dadapt_sgd(rate, momentum=0.9),
+    'dadapt_adagrad': lambda rate: lrax.dadapt_adagrad(rate, estim_lr0=1e-4),
 }
 
 
@@ -47,7 +49,31 @@ def test_sgd_by_hand():
   assert float(state[0].estimate) == 0.625
 
 
-@pytest.mark.parametrize('build', [lrax.dadapt_adamw, lrax.dadapt_sgd])
+def test_adagrad_by_hand():
+  """Four gradients of 1: s = t / 2 and v = t, until d has grown once."""
+  tx = lrax.dadapt_adagrad(
+      momentum=0.5, eps=0.0, estim_lr0=0.5, initial_accumulator_value=0.0
+  )
+  x, expected = jnp.array(8.0), 8.0
+  state = tx.init(x)
+  for t in range(1, 5):
+    assert float(state[0].estimate) == 0.5
+    updates, state = tx.update(jnp.array(1.0), state, x)
+    x = x + updates
+    expected = (expected + 8 - 0.5 * t**0.5) / 2
+    # Some roundings of float32, at 8.
+    np.testing.assert_allclose(x, expected, rtol=2e-7)
+  # s**2 / sqrt(v) = 4 / 2, of which 1 / 4 * (1 + 1 / sqrt(2) + ...) was spent.
+  spent = sum(t**-0.5 for t in range(1, 5)) / 4
+  np.testing.assert_allclose(state[0].estimate, (2 - spent) / 2, rtol=3e-7)
+
+
+BUILDS = pytest.mark.parametrize(
+    'build', [lrax.dadapt_adamw, lrax.dadapt_sgd, lrax.dadapt_adagrad]
+)
+
+
+@BUILDS
 def test_the_growth_limit(build):
   def estimate(tx):
     x = jnp.array([1.0, -1.0])
@@ -63,7 +89,7 @@ def test_the_growth_limit(build):
   assert limited < estimate(build())
 
 
-@pytest.mark.parametrize('build', [lrax.dadapt_adamw, lrax.dadapt_sgd])
+@BUILDS
 @pytest.mark.parametrize(
     'arguments', [{'estim_lr0': 0.0}, {'growth_rate': 0.5}, {'growth_rate': -1.0}]
 )

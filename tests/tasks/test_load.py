@@ -54,10 +54,11 @@ def write(folder, name, text):
   (folder / name).write_text(textwrap.dedent(text))
 
 
-def test_built_in():
-  task = load('digits')
+@pytest.mark.parametrize('name', ['characters', 'digits', 'packages'])
+def test_built_in(name):
+  task = load(name)
   assert isinstance(task, Task)
-  assert task.name == 'digits'
+  assert task.name == name
 
 
 @pytest.mark.parametrize('typed', ['digit', 'Digits', 'dgits'])
@@ -71,7 +72,7 @@ def test_an_unknown_name_says_what_there_is_and_what_is_close(typed):
 
 
 def test_an_unknown_name_that_is_close_to_none_is_not_guessed_at():
-  with pytest.raises(ValueError, match='they are digits') as caught:
+  with pytest.raises(ValueError, match='are characters, digits, packages;') as caught:
     load('zzz')
   assert 'did you mean' not in str(caught.value)
 

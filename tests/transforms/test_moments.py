@@ -49,38 +49,55 @@ def moment_of(dtype, squares=False):
 
 
 def test_every_code_is_a_number_of_its_own_and_back():
-  """Decoded and coded again, with any chance, each code is itself."""
+  """Decoded and coded again, with any chance, each code is itself; the last is NaN."""
   codes = jnp.arange(256, dtype=jnp.uint8)
+  below = codes < 31 * 8  # 31 powers of two, and the 248th is 1/2
+  low = (codes & 0x7F) < 15 * 8
   for bits in (0, 2**31, 2**32 - 1):
     noise = jnp.full(256, bits, jnp.uint32)
     squares = _moments._square(codes)
-    assert (jnp.diff(squares) > 0).all() and squares[-1] < 1 and squares[0] == 2.0**-32
-    assert (_moments._square_code(squares, noise) == codes).all()
+    assert (jnp.diff(squares[:-1]) > 0).all() and jnp.isnan(squares[-1])
+    assert squares[0] == 2.0**-32 and squares[31 * 8] == 0.5
+    again = _moments._square_code(squares, noise)
+    assert (again == codes)[below].all() and again[-1] == 255
     numbers = _moments._number(codes)
     again = _moments._code(numbers, noise)
-    assert (_moments._number(again) == numbers).all()
-    assert (again == codes)[codes != 0x80].all()  # -0 comes back as 0
-  assert len(set(np.abs(np.asarray(numbers)).tolist())) == 128
+    np.testing.assert_array_equal(_moments._number(again)[low], numbers[low])
+    assert (again == codes)[low & (codes != 0x80)].all()  # -0 comes back as 0
+    assert (again[jnp.isnan(numbers)] & 0x7F == 127).all()
+  assert len(set(np.abs(np.asarray(numbers))[:127].tolist())) == 127
+
+
+@pytest.mark.parametrize('pattern', [0x7F800001, 0x7FFFFFFF, 0xFFC00000, 0xFFFFFFFF])
+def test_every_nan_is_coded_as_one(pattern):
+  """Whatever its sign and its payload, where the noise would carry it around."""
+  x = jnp.asarray(np.full(8192, pattern, np.uint32).view(np.float32))
+  for bits in (0, 2**32 - 1):
+    noise = jnp.full(8192, bits, jnp.uint32)
+    assert jnp.isnan(_moments._square(_moments._square_code(x, noise))).all()
+    assert jnp.isnan(_moments._number(_moments._code(x, noise))).all()
 
 
 @pytest.mark.parametrize('squares', [False, True])
 def test_what_is_used_is_what_is_kept(squares):
   moment = moment_of('block8', squares)
-  values = [jnp.square(tree(i)['wide']) for i in range(3)]
+  values = [tree(i)['wide'] for i in range(3)]
   used, kept = average_of(moment, values, 0.9)
   np.testing.assert_array_equal(used[-1], moment.read(kept))
   assert kept.codes.dtype == jnp.uint8 and kept.codes.shape == (64, 128)
   assert kept.bound.shape == (64, 1)
-  assert (np.abs(used[-1]) <= 2 * np.asarray(kept.bound)).all()
+  # Rounded up by an eighth at most.
+  assert (np.abs(used[-1]) <= 1.125 * np.asarray(kept.bound)).all()
 
 
 @pytest.mark.parametrize('squares', [False, True])
 def test_a_number_is_right_to_its_digits(squares):
   """One of eight parts of a power of two, up or down."""
-  value = jnp.exp(jax.random.uniform(jax.random.key(0), (64, 128), maxval=10.0))
+  value = jnp.exp(jax.random.uniform(jax.random.key(0), (64, 128), maxval=8.0))
   # Half of what is put into an average of nothing is kept.
   used, _ = average_of(moment_of('block8', squares), [value], 0.5)
-  assert (np.abs(used[0] / (value / 2) - 1) < 0.125).all()
+  expected = (value**2 if squares else value) / 2
+  assert (np.abs(used[0] / expected - 1) < 0.125).all()
 
 
 @pytest.mark.parametrize('shape, block', [
@@ -107,7 +124,7 @@ def test_rounding_does_not_drift(dtype, squares):
   if not squares and dtype != 'block8':
     pytest.skip('of gradients the nearest bfloat16 is kept, as Optax does')
   moment, steps = moment_of(dtype, squares), 1500
-  half, one = jnp.full((64, 64), 0.5), jnp.ones((64, 64))
+  half, one = jnp.full((64, 64), 0.5**0.5 if squares else 0.5), jnp.ones((64, 64))
   _, kept = average_of(moment, [half], 0.0)
 
   def step(kept, count):
@@ -121,38 +138,46 @@ def test_rounding_does_not_drift(dtype, squares):
 
 
 def test_numbers_below_the_least_are_right_on_average():
-  """An average a 2**18th of the largest one of its block is 0 or the least."""
+  """An average a 2**18th of the largest one of its block is 0 or the least.
+
+  The unit of a block is 2 to 4 times its bound: here 4.
+  """
   tiny = 2.0**-18
   value = jnp.full((64, 1024), tiny).at[:, 0].set(1.0)
   used, _ = average_of(moment_of('block8'), [value], 0.0)
   rest = used[0][:, 1:]
-  assert set(np.unique(rest)) == {0.0, np.float32(1.125 * 2.0**-15)}
-  # A ninth of 65,000 draws: the standard deviation is a hundredth of the mean.
-  np.testing.assert_allclose(rest.mean(), tiny, rtol=0.05)
+  assert set(np.unique(rest)) == {0.0, np.float32(1.125 * 2.0**-14)}
+  # An eighteenth of 65,000 draws: the standard deviation is a 60th of the mean.
+  np.testing.assert_allclose(rest.mean(), tiny, rtol=0.07)
 
 
 def test_squares_below_the_least_are_not_0():
   """What they divide must not explode."""
   value = jnp.full((64, 128), 1e-20).at[:, 0].set(1.0)
   used, _ = average_of(moment_of('block8', squares=True), [value], 0.0)
-  assert (used[0][:, 1:] == 2.0**-31).all()
+  assert (used[0][:, 1:] == 2.0**-30).all()
 
 
-@pytest.mark.parametrize('bad', [np.nan, np.inf])
-def test_what_is_not_finite_shows_in_its_block_and_stays(bad):
+@pytest.mark.parametrize('squares', [False, True])
+@pytest.mark.parametrize('bad', [np.nan, -np.nan, np.inf])
+def test_what_is_not_finite_shows_and_stays(bad, squares):
+  """At its place, at most in its block: infinity, and NaN where a maximum sees it."""
   value = jnp.ones((64, 128)).at[3, 5].set(bad)
-  used, _ = average_of(moment_of('block8'), [value, jnp.ones((64, 128))], 0.9)
+  values = [value, *[jnp.ones((64, 128))] * 3]
+  used, _ = average_of(moment_of('block8', squares), values, 0.9)
   for each in used:
-    assert np.isnan(each[3]).all()
+    assert np.isnan(each[3, 5])
     assert np.isfinite(np.delete(each, 3, axis=0)).all()
+    assert np.isnan(each[3]).all() or not np.isinf(bad)
 
 
 def test_scales_from_the_least_to_the_greatest():
   for scale in (1e-14, 1.0, 1e18):
-    value = jnp.square(tree(0)['wide'] * scale)
-    used, _ = average_of(moment_of('block8', squares=True), [value], 0.5)
-    near = np.asarray(value) > np.max(value, axis=1, keepdims=True) * 2.0**-30
-    ratio = np.asarray(used[0], np.float64) / (np.asarray(value, np.float64) / 2)
+    gradient = tree(0)['wide'] * scale
+    used, _ = average_of(moment_of('block8', squares=True), [gradient], 0.5)
+    value = np.asarray(gradient, np.float64) ** 2
+    near = value > np.max(value, axis=1, keepdims=True) * 2.0**-28
+    ratio = np.asarray(used[0], np.float64) / (value / 2)
     assert (np.abs(ratio[near] - 1) < 0.125).all()
 
 
