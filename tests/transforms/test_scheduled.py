@@ -185,8 +185,9 @@ def _two_updates(member, **arguments):
   tx = members.required(member)
   tx = tx._replace(arguments=tx.arguments | arguments).build()
   params = jnp.array([1.0, -2.0])
-  _, state = tx.update(params, tx.init(params), params)
-  return tx.update(params - 0.5, state, params)
+  # A method that needs the loss gets one, others pass over it.
+  _, state = tx.update(params, tx.init(params), params, value=1.0)
+  return tx.update(params - 0.5, state, params, value=0.9)
 
 
 @pytest.mark.parametrize('member, name, number', list(_numbers()))
