@@ -172,10 +172,12 @@ def _numbers():
   for member in [*members.OPTIMIZERS, *members.TRANSFORMS]:
     for name, parameter in inspect.signature(member).parameters.items():
       number = NUMBERS.get(name, parameter.default)
-      # Read once, or used to say what z and y are: one number for the run.
+      # Read once, used to say what z and y are, or annealed by steps of its own:
+      # one number for the run.
       once = name.startswith(('initial_', 'estim_lr0', 'init_'))
       once |= member.__name__ == 'cocob' and name == 'eps'
-      once |= member.__name__.startswith('schedule_free') and name in ('b1', 'b2')
+      if member.__name__.startswith('schedule_free'):
+        once |= name in ('b1', 'b2', 'share', 'end_share', 'norm_decay')
       once |= name == 'learning_rate' or (member.__name__, name) in STAYS
       if isinstance(number, float) and not once:
         yield pytest.param(member, name, number, id=f'{member.__name__}-{name}')
@@ -185,8 +187,9 @@ def _two_updates(member, **arguments):
   tx = members.required(member)
   tx = tx._replace(arguments=tx.arguments | arguments).build()
   params = jnp.array([1.0, -2.0])
-  _, state = tx.update(params, tx.init(params), params)
-  return tx.update(params - 0.5, state, params)
+  # A method that needs the loss gets one, others pass over it.
+  _, state = tx.update(params, tx.init(params), params, value=1.0)
+  return tx.update(params - 0.5, state, params, value=0.9)
 
 
 @pytest.mark.parametrize('member, name, number', list(_numbers()))
