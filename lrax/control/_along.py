@@ -16,6 +16,7 @@ import optax
 
 from lrax import _checks
 from lrax import _types
+from lrax._sum_all import sum_all
 
 
 def loss(owner: str, signals: _types.Signals) -> jax.Array:
@@ -92,18 +93,17 @@ def inner(left: chex.ArrayTree, right: chex.ArrayTree) -> jax.Array:
   dtype = _types.rate_dtype()
   masked = lambda x: isinstance(x, optax.MaskedNode)
   leaves, treedef = jax.tree.flatten(left, is_leaf=masked)
-  total = jnp.zeros((), dtype)
   if all(masked(leaf) for leaf in leaves):
-    return total
+    return jnp.zeros((), dtype)
+  products = []
   for a, b in zip(leaves, treedef.flatten_up_to(right)):
     if masked(a):
       continue
     if jnp.iscomplexobj(a):
-      product = jnp.real(_wide(a, dtype) * jnp.conj(_wide(b, dtype)))
+      products.append(jnp.real(_wide(a, dtype) * jnp.conj(_wide(b, dtype))))
     else:
-      product = _wide(a, dtype) * _wide(b, dtype)
-    total += jnp.sum(product)
-  return total
+      products.append(_wide(a, dtype) * _wide(b, dtype))
+  return sum_all(products, dtype)
 
 
 def _wide(x: Any, dtype: Any) -> jax.Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from lrax import _checks
 from lrax import _types
+from lrax._sum_all import sum_all
 from lrax.control._guard_branch import branch
 
 
@@ -63,8 +64,7 @@ def _global_norm(tree: chex.ArrayTree) -> jax.Array:
   leaves = _inexact(tree)
 
   def squares(factor: Any) -> Any:
-    each = [jnp.sum((jnp.abs(x).astype(dtype) * factor) ** 2) for x in leaves]
-    return sum(each, jnp.zeros((), dtype))
+    return sum_all(((jnp.abs(x).astype(dtype) * factor) ** 2 for x in leaves), dtype)
 
   def smaller():
     # A power of two so small that no sum of squares overflows, and none that

@@ -14,6 +14,7 @@ import optax
 
 from lrax import _policy
 from lrax import _types
+from lrax._sum_all import sum_all
 from lrax.control import _along
 from lrax.transforms import _leafwise
 from lrax.transforms._needs_params import needs_params
@@ -121,20 +122,19 @@ def scalar(value: Any) -> jax.Array:
 
 def inner(a: chex.ArrayTree, b: chex.ArrayTree) -> jax.Array:
   """The real part of the inner product of two trees."""
-  products = jax.tree.map(lambda x, y: jnp.sum(jnp.real(jnp.conj(x) * y)), a, b)
-  return _sum(products)
+  return _total(jax.tree.map(lambda x, y: jnp.real(jnp.conj(x) * y), a, b))
 
 
 def sum_of_squares(tree: chex.ArrayTree) -> jax.Array:
-  return _sum(jax.tree.map(lambda x: jnp.sum(_leafwise.square(x)), tree))
+  return _total(jax.tree.map(_leafwise.square, tree))
 
 
 def sum_of_sizes(tree: chex.ArrayTree) -> jax.Array:
-  return _sum(jax.tree.map(lambda x: jnp.sum(jnp.abs(x)), tree))
+  return _total(jax.tree.map(jnp.abs, tree))
 
 
-def _sum(tree: chex.ArrayTree) -> jax.Array:
-  return sum((scalar(x) for x in jax.tree.leaves(tree)), scalar(0.0))
+def _total(tree: chex.ArrayTree) -> jax.Array:
+  return scalar(sum_all(jax.tree.leaves(tree), _types.rate_dtype()))
 
 
 def wide(tree: chex.ArrayTree) -> Any:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lrax import _checks
+from lrax._sum_all import sum_all
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
 from lrax.transforms._scheduled import scheduled
@@ -58,13 +59,8 @@ def clip_by_global_norm(max_norm: Numeric) -> optax.GradientTransformationExtraA
   def update(updates, state, params=None, **extra_args):
     del params, extra_args
     leaves = jax.tree.leaves(updates)
-    squares = [
-        jnp.sum(_leafwise.square(jnp.asarray(g, _leafwise.wide_dtype(g))))
-        for g in leaves
-    ]
-    if not squares:
-      return updates, state
-    norm = jnp.sqrt(sum(squares[1:], squares[0]))
+    wide = (jnp.asarray(g, _leafwise.wide_dtype(g)) for g in leaves)
+    norm = jnp.sqrt(sum_all(map(_leafwise.square, wide), jnp.float32))
     # At most 1, and 1 for a norm of 0: nothing is divided by it.
     factor = max_norm / jnp.maximum(norm, max_norm)
 
