@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -22,6 +23,9 @@ from lrax.transforms._bfloat16 import float32_of
 _LEAST_SIZE = 4096
 # A block is the trailing axes, as few as hold so many numbers.
 _LEAST_BLOCK = 64
+# On CPU a block is read for its largest number in as many parts at once; of more
+# than 15 XLA would make an array first.
+_PARTS = 8
 _BLOCK8 = 'block8'
 
 
@@ -29,10 +33,9 @@ class Block8(NamedTuple):
   """An average in 8 bits a number, with one bound for each block of them.
 
   A number is a small float, of three bits behind the point, times a power of two
-  that belongs to the block and is above `bound`. The highest code is NaN: it shows
-  at its place and stays, and an infinite number makes its block NaN. A block is the
-  trailing axes of the array, as few as hold 64 numbers; an array is cut along its
-  other axes as its parameter is.
+  that belongs to the block and is above `bound`. What is not finite makes the block
+  NaN. A block is the trailing axes of the array, as few as hold 64 numbers; an array
+  is cut along its other axes as its parameter is.
   """
 
   codes: jax.Array  # uint8, parameter's shape
@@ -136,8 +139,7 @@ class Moment:
     encode = _square_code if self._squares else _code
     decay = jnp.asarray(decay, jnp.float32)
     value32 = value.astype(jnp.float32)
-    # On CPU a compiled maximum passes over NaN, which the codes keep.
-    largest = jnp.max(jnp.abs(value32), _block_axes(value.shape), keepdims=True)
+    largest = _largest(value32, _block_axes(value.shape))
     if self._squares:
       # After the maximum, which XLA on CPU would have an array of squares made for.
       largest, value32 = largest**2, value32**2
@@ -154,14 +156,11 @@ class Moment:
 # --- eight bits
 
 # A float32 has its exponent above 23 bits. Shifted down by 20, three of those are
-# left: a code is that, less the exponent of the least number that has one. All
-# that is coded is below 1/2, whose exponent is 126, even rounded up at most that,
-# and the codes above it are left to NaN, whose bits come out highest of all.
+# left: a code is that, less the one of the least number. All that is coded is below
+# 1/2, so that it may be rounded up.
 _SHIFT = 20
-_LEAST_SQUARE = (127 - 32) << 3  # codes of 2 ** -32 to 1/2
-_LEAST_NUMBER = (127 - 16) << 3  # codes of 2 ** -16 to 1/2, below a sign
-_NAN_SQUARE = 255
-_NAN_NUMBER = 127
+_LEAST_SQUARE = 2.0**-32  # to 1/2 are 248 codes
+_FROM_0 = 2.0**-16  # added to a size: evenly spaced from 0 up to there, 120 codes
 
 
 def _block_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -170,6 +169,31 @@ def _block_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
   while axis > 0 and math.prod(shape[axis:]) < _LEAST_BLOCK:
     axis -= 1
   return tuple(range(axis, len(shape)))
+
+
+def _largest(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+  """The largest size along axes; not finite where one is not."""
+  return lax.platform_dependent(
+      x,
+      cpu=lambda x: _largest_of_parts(x, axes),
+      # Parts of an array that is cut over devices would be sent around.
+      default=lambda x: jnp.max(jnp.abs(x), axes, keepdims=True),
+  )
+
+
+def _largest_of_parts(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+  """The same for XLA on CPU, which would make an array of x for a reduction to read.
+
+  It does so whatever led to x, but not for a maximum of parts by their bits.
+  """
+  axis, length = axes[0], x.shape[axes[0]]
+  width = -(-length // _PARTS)
+  starts = {min(i * width, length - width): None for i in range(_PARTS)}
+  sizes = bits_of(jnp.abs(x))
+  parts = [lax.slice_in_dim(sizes, i, i + width, axis=axis) for i in starts]
+  # A maximum of floats passes over NaN, whose bits are above those of infinity.
+  largest = jnp.minimum(functools.reduce(jnp.maximum, parts), 0x7F800000)
+  return jnp.max(float32_of(largest), axes, keepdims=True)
 
 
 def _unit(bound: jax.Array) -> jax.Array:
@@ -182,38 +206,46 @@ def _unit(bound: jax.Array) -> jax.Array:
 
 def _square(codes: jax.Array) -> jax.Array:
   """Numbers from codes; never 0, so that nothing is divided by too little."""
-  x = float32_of((codes.astype(jnp.uint32) + _LEAST_SQUARE) << _SHIFT)
-  return jnp.where(codes == _NAN_SQUARE, jnp.nan, x)
+  return _above(_LEAST_SQUARE, codes)
 
 
 def _square_code(x: jax.Array, bits: jax.Array) -> jax.Array:
   """Codes of numbers in [0, 1/2), up or down by chance; of the least one below it."""
-  size = bits_of(x) & 0x7FFFFFFF  # a NaN may have a sign
-  code = (size + (bits >> (32 - _SHIFT))) >> _SHIFT
-  code = jnp.maximum(code, _LEAST_SQUARE) - _LEAST_SQUARE
+  code, more = _code_above(_LEAST_SQUARE, jnp.maximum(x, _LEAST_SQUARE), bits)
   # Last an operation on two arrays: one on one array, such as a cast, XLA on CPU
   # does again for each use, with all before it.
-  is_nan = jnp.where(code > _NAN_SQUARE, jnp.uint8(_NAN_SQUARE), jnp.uint8(0))
-  return code.astype(jnp.uint8) | is_nan
+  return code + more
 
 
 def _number(codes: jax.Array) -> jax.Array:
-  """Numbers from codes: seven bits of size, 0 for 0, below a sign."""
-  size = (codes & 0x7F).astype(jnp.uint32)
-  x = float32_of((size + _LEAST_NUMBER) << _SHIFT)
-  x = jnp.where(size == _NAN_NUMBER, jnp.nan, x)
-  return jnp.where(size == 0, 0, jnp.where(codes > 0x7F, -x, x))
+  """Numbers from codes: seven bits of size below a sign."""
+  size = _above(_FROM_0, codes & 0x7F) - _FROM_0
+  return jnp.where(codes > 0x7F, -size, size)
 
 
 def _code(x: jax.Array, bits: jax.Array) -> jax.Array:
-  """Codes of numbers in (-1/2, 1/2), up or down by chance, also from 0 to the least."""
-  size, least = jnp.abs(x), 1.125 * 2.0**-16  # that of code 1
-  chance = float32_of((bits >> 9) | jnp.uint32(127 << 23)) - 1  # in [0, 1)
-  size = jnp.where(size < least, jnp.where(size > chance * least, least, 0), size)
-  code = (bits_of(size) + (bits >> (32 - _SHIFT))) >> _SHIFT
-  code = jnp.maximum(code, _LEAST_NUMBER) - _LEAST_NUMBER
-  code = jnp.minimum(code, _NAN_NUMBER).astype(jnp.uint8)
-  return code | jnp.where(x < 0, 0x80, 0).astype(jnp.uint8)
+  """Codes of numbers in (-1/2, 1/2), up or down by chance."""
+  code, more = _code_above(_FROM_0, jnp.abs(x) + _FROM_0, bits)
+  return (code + more) | jnp.where(x < 0, jnp.uint8(0x80), jnp.uint8(0))
+
+
+def _above(least: float, codes: jax.Array) -> jax.Array:
+  return float32_of((codes.astype(jnp.uint32) + _first(least)) << _SHIFT)
+
+
+def _code_above(
+    least: float, x: jax.Array, bits: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """The code below x >= least, and 1 or 0 to add to it."""
+  size = bits_of(x)
+  code = (size >> _SHIFT) - _first(least)
+  rest = (size & (2**_SHIFT - 1)) + (bits >> (32 - _SHIFT))
+  return code.astype(jnp.uint8), (rest >> _SHIFT).astype(jnp.uint8)
+
+
+def _first(least: float) -> int:
+  """What the code 0 is, of a power of two, in the bits of a float32."""
+  return (127 + round(math.log2(least))) << (23 - _SHIFT)
 
 
 def _mixed(x: jax.Array) -> jax.Array:

@@ -28,7 +28,6 @@ import optax
 import lrax
 
 
-
 class Limits(NamedTuple):
   """The most that a run may take of another; None for no limit."""
 

@@ -49,33 +49,21 @@ def moment_of(dtype, squares=False):
 
 
 def test_every_code_is_a_number_of_its_own_and_back():
-  """Decoded and coded again, with any chance, each code is itself; the last is NaN."""
+  """Decoded and coded again, with any chance, each code is itself."""
   codes = jnp.arange(256, dtype=jnp.uint8)
-  below = codes < 31 * 8  # 31 powers of two, and the 248th is 1/2
-  low = (codes & 0x7F) < 15 * 8
+  squares, numbers = _moments._square(codes), _moments._number(codes)
+  assert (jnp.diff(squares) > 0).all()
+  assert squares[0] == 2.0**-32 and squares[31 * 8] == 0.5
+  assert (jnp.diff(numbers[:128]) > 0).all()
+  np.testing.assert_array_equal(numbers[128:], -numbers[:128])
+  assert numbers[0] == 0 and numbers[15 * 8] == 0.5 - 2.0**-16
   for bits in (0, 2**31, 2**32 - 1):
     noise = jnp.full(256, bits, jnp.uint32)
-    squares = _moments._square(codes)
-    assert (jnp.diff(squares[:-1]) > 0).all() and jnp.isnan(squares[-1])
-    assert squares[0] == 2.0**-32 and squares[31 * 8] == 0.5
     again = _moments._square_code(squares, noise)
-    assert (again == codes)[below].all() and again[-1] == 255
-    numbers = _moments._number(codes)
+    assert (again == codes)[: 31 * 8].all()
     again = _moments._code(numbers, noise)
-    np.testing.assert_array_equal(_moments._number(again)[low], numbers[low])
-    assert (again == codes)[low & (codes != 0x80)].all()  # -0 comes back as 0
-    assert (again[jnp.isnan(numbers)] & 0x7F == 127).all()
-  assert len(set(np.abs(np.asarray(numbers))[:127].tolist())) == 127
-
-
-@pytest.mark.parametrize('pattern', [0x7F800001, 0x7FFFFFFF, 0xFFC00000, 0xFFFFFFFF])
-def test_every_nan_is_coded_as_one(pattern):
-  """Whatever its sign and its payload, where the noise would carry it around."""
-  x = jnp.asarray(np.full(8192, pattern, np.uint32).view(np.float32))
-  for bits in (0, 2**32 - 1):
-    noise = jnp.full(8192, bits, jnp.uint32)
-    assert jnp.isnan(_moments._square(_moments._square_code(x, noise))).all()
-    assert jnp.isnan(_moments._number(_moments._code(x, noise))).all()
+    np.testing.assert_array_equal(_moments._number(again), numbers)
+    assert (again == codes)[codes != 0x80].all()  # -0 comes back as 0
 
 
 @pytest.mark.parametrize('squares', [False, True])
@@ -92,7 +80,7 @@ def test_what_is_used_is_what_is_kept(squares):
 
 @pytest.mark.parametrize('squares', [False, True])
 def test_a_number_is_right_to_its_digits(squares):
-  """One of eight parts of a power of two, up or down."""
+  """One of eight parts of a power of two, up or down, far from 0."""
   value = jnp.exp(jax.random.uniform(jax.random.key(0), (64, 128), maxval=8.0))
   # Half of what is put into an average of nothing is kept.
   used, _ = average_of(moment_of('block8', squares), [value], 0.5)
@@ -137,18 +125,18 @@ def test_rounding_does_not_drift(dtype, squares):
   np.testing.assert_allclose(means, expected, atol=0.01)
 
 
-def test_numbers_below_the_least_are_right_on_average():
-  """An average a 2**18th of the largest one of its block is 0 or the least.
+def test_numbers_near_0_are_right_on_average():
+  """There they are evenly spaced, by a 2**19th of the unit, which is 4 here.
 
-  The unit of a block is 2 to 4 times its bound: here 4.
+  The unit of a block is 2 to 4 times its bound.
   """
   tiny = 2.0**-18
   value = jnp.full((64, 1024), tiny).at[:, 0].set(1.0)
   used, _ = average_of(moment_of('block8'), [value], 0.0)
   rest = used[0][:, 1:]
-  assert set(np.unique(rest)) == {0.0, np.float32(1.125 * 2.0**-14)}
-  # An eighteenth of 65,000 draws: the standard deviation is a 60th of the mean.
-  np.testing.assert_allclose(rest.mean(), tiny, rtol=0.07)
+  assert set(np.unique(rest)) == {0.0, np.float32(2.0**-17)}
+  # Of 65,000 draws, one of two each.
+  np.testing.assert_allclose(rest.mean(), tiny, rtol=0.02)
 
 
 def test_squares_below_the_least_are_not_0():
@@ -159,16 +147,18 @@ def test_squares_below_the_least_are_not_0():
 
 
 @pytest.mark.parametrize('squares', [False, True])
-@pytest.mark.parametrize('bad', [np.nan, -np.nan, np.inf])
-def test_what_is_not_finite_shows_and_stays(bad, squares):
-  """At its place, at most in its block: infinity, and NaN where a maximum sees it."""
-  value = jnp.ones((64, 128)).at[3, 5].set(bad)
-  values = [value, *[jnp.ones((64, 128))] * 3]
-  used, _ = average_of(moment_of('block8', squares), values, 0.9)
-  for each in used:
-    assert np.isnan(each[3, 5])
-    assert np.isfinite(np.delete(each, 3, axis=0)).all()
-    assert np.isnan(each[3]).all() or not np.isinf(bad)
+@pytest.mark.parametrize('bad', [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('shape, row', [((64, 128), 3), ((8192,), ...)])
+def test_what_is_not_finite_shows_and_stays(bad, shape, row, squares):
+  """In its block, which is NaN from then on, and in no other."""
+  ones = jnp.ones(shape)
+  last = jnp.uint32(0xFFFFFFFF).view(jnp.float32)  # the NaN with the most bits
+  for wrong in (jnp.float32(bad), last):
+    value = ones.at[(3, 5) if len(shape) == 2 else 8191].set(wrong)
+    used, _ = average_of(moment_of('block8', squares), [value, ones, ones], 0.9)
+    for each in used:
+      assert np.isnan(each[row]).all()
+      assert np.isnan(each).sum() == ones[row].size
 
 
 def test_scales_from_the_least_to_the_greatest():
@@ -320,8 +310,10 @@ def test_nothing_is_copied():
     analysis = compiled.memory_analysis()
     if analysis is None:
       pytest.skip('this backend does not say')
-    # A few rows of bounds; one moment of a byte a number would be 262,144.
-    assert analysis.temp_size_in_bytes < 32_768, kinds
+    # Rows of bounds, and of 8 bits the maxima of eight parts: half a byte a number,
+    # 131,072. One moment of a byte a number would be 262,144.
+    limit = 150_000 if kinds.get('nu_dtype') == 'block8' else 32_768
+    assert analysis.temp_size_in_bytes < limit, kinds
 
 
 @pytest.mark.parametrize('name', ADAMS)
