@@ -6,8 +6,9 @@ takes, its ratio to Optax's (median of the ratios of neighbours) and the bytes o
 state a parameter. Donated arguments come in the order of the results. The floor is
 the same arithmetic on one flat array; PyTorch, where torch is installed, is its
 fused AdamW after `clip_grad_norm_`. Of the transformer also lrax with its moments
-in bfloat16 and in 8 bits, and of the many leaves lrax with small leaves packed: JAX
-needs half of Optax's step to hand 8,000 arrays in and 6,000 out. It ends with 1
+in bfloat16 and in 8 bits, and of the many leaves lrax within `optax.flatten`: JAX
+needs half of Optax's step to hand 8,000 arrays in and 6,000 out, so only fewer of
+them make it quicker. It ends with 1
 where lrax misses a limit.
 """
 
@@ -63,8 +64,8 @@ TREES = {
         ),
     ),
     'c': Tree(
-        '2,000 leaves of 1,000', [(1000,)] * 2000, ('lrax', 'packed', 'torch'),
-        (Limits('packed', 'optax', 0.8, 0.5),),
+        '2,000 leaves of 1,000', [(1000,)] * 2000, ('lrax', 'flat', 'torch'),
+        (Limits('lrax', 'optax', 1.1, 0.5), Limits('flat', 'optax', 0.8, 0.5)),
     ),
 }
 PEAK, WARMUP, STEPS = 1e-3, 1000, 100_000
@@ -90,7 +91,7 @@ OURS = {
     'lrax': of_lrax,
     'bfloat16': lambda: of_lrax(mu_dtype=jnp.bfloat16, nu_dtype=jnp.bfloat16),
     '8 bits': lambda: of_lrax(mu_dtype='block8', nu_dtype='block8'),
-    'packed': lambda: lrax.transforms.packed(of_lrax()),
+    'flat': lambda: optax.flatten(of_lrax()),
 }
 
 
