@@ -1,6 +1,5 @@
 """Set-up of the tests: eight CPU devices, and float64 for a test that asks."""
 
-import itertools
 import os
 
 # Read when jax starts, so set before it is imported. What is set already stays:
@@ -14,12 +13,18 @@ os.environ['JAX_PLATFORMS'] = os.environ.get('JAX_PLATFORMS', 'cpu')
 import jax
 import pytest
 
-_ended = itertools.count(1)
+_ended = []  # Tests since the last time
 
 
-def pytest_runtest_teardown():
-  """Drops what has been compiled, of which 5,000 tests would gather 4 GB."""
-  if next(_ended) % 500 == 0:
+def pytest_runtest_teardown(item, nextitem):
+  """Drops what has been compiled, of which 5,000 tests would gather 4 GB.
+
+  Between two files only: tests of one file may share a compiled function and
+  count how often it is traced.
+  """
+  _ended.append(item.nodeid)
+  if len(_ended) >= 300 and (nextitem is None or nextitem.path != item.path):
+    _ended.clear()
     jax.clear_caches()
 
 
