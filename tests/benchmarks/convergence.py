@@ -14,7 +14,8 @@ another task or length would. A method without a mark lost here, and no more is
 said. On digits the loss to validate is not the one to train: the lowest there is
 the best fit for new digits, not the fastest way down.
 
-With --states: AdamW with other formats of state, at the rate found for float32.
+With --states: AdamW with other formats of state and of parameters, at the rate
+found for float32.
 
 Run: python tests/benchmarks/convergence.py --out convergence.csv
      python tests/benchmarks/convergence.py --states --out states.csv
@@ -60,11 +61,13 @@ RATES = 10  # full runs at most to find a rate
 
 # No rate to find: they run at 1, and estimate the rest.
 RATE_FREE = (
-    'cocob', 'dadapt_adamw', 'dadapt_sgd', 'dog', 'dowg', 'ldog', 'mechanic', 'prodigy',
+    'cocob', 'dadapt_adagrad', 'dadapt_adamw', 'dadapt_sgd', 'dog', 'dowg', 'ldog',
+    'mechanic', 'prodigy', 'schedule_free_plus',
 )
 # Meant for a constant rate, by their papers: they average or count by themselves.
 CONSTANT = (
-    'cocob', 'dog', 'dowg', 'ldog', 'schedule_free_adamw', 'schedule_free_sgd',
+    'cocob', 'dog', 'dowg', 'ldog', 'schedule_free_adamw', 'schedule_free_plus',
+    'schedule_free_sgd',
 )
 ARGUMENTS: dict[str, dict[str, Any]] = {
     'mechanic': {'transform': transforms.scale_by_adam()},
@@ -120,13 +123,35 @@ def _made() -> dict[str, Method]:
   }
 
 
-# What --states compares, the first being what the others are compared with. A
-# format of the parameters goes in by `prepare`, which changes the task.
+def _bfloat16_parameters(task: tasks.Task) -> tasks.Task:
+  """The task with bfloat16 parameters, whose values the float32 model takes."""
+  widen = lambda params: optax.tree.cast(params, jnp.float32)
+  return dataclasses.replace(
+      task,
+      init=lambda key: optax.tree.cast(task.init(key), jnp.bfloat16),
+      loss=lambda params, batch, key: task.loss(widen(params), batch, key),
+      evaluate=lambda params, batch: task.validation_loss(widen(params), (), batch),
+  )
+
+
+def _linked(*links: optax.GradientTransformation) -> Method:
+  """AdamW on bfloat16 parameters, and what follows it."""
+  build = lambda rate: optax.chain(optimizers.adamw(rate), *links)
+  return Method(build, prepare=_bfloat16_parameters)
+
+
+def _moments(dtype: Any) -> Method:
+  return Method(functools.partial(optimizers.adamw, mu_dtype=dtype, nu_dtype=dtype))
+
+
+# What --states compares, the first being what the others are compared with.
 STATES = {
     'float32': Method(optimizers.adamw),
-    'mu_dtype=bfloat16': Method(
-        functools.partial(optimizers.adamw, mu_dtype=jnp.bfloat16)
-    ),
+    'moments in bfloat16': _moments(jnp.bfloat16),
+    'moments in 8 bits': _moments('block8'),
+    'bfloat16 parameters': _linked(),
+    ' + master weights': _linked(transforms.master_weights()),
+    ' + stochastic rounding': _linked(transforms.stochastic_rounding()),
 }
 STATE_TASKS = ('digits', 'characters')
 
@@ -351,12 +376,12 @@ def table(cells: list[Cell]) -> str:
 def states_table(cells: list[Cell]) -> str:
   """Each format beside the first, on each task."""
   lines = [
-      f'{"task":<11} {"state":<20} {"rate":<9} {"loss":<19} {"difference":>11}'
+      f'{"task":<11} {"state":<23} {"rate":<9} {"loss":<19} {"difference":>11}'
       f' {"noise":>8}'
   ]
   first = {cell.task: cell for cell in reversed(cells) if cell.method == [*STATES][0]}
   for cell in cells:
-    line = f'{cell.task:<11} {cell.method:<20} {cell.learning_rate:<9.3g}'
+    line = f'{cell.task:<11} {cell.method:<23} {cell.learning_rate:<9.3g}'
     line += f' {_loss(cell):<19}'
     beside = first.get(cell.task)
     if beside is not None and beside is not cell:
