@@ -19,6 +19,7 @@ import optax
 
 from lrax import _call
 from lrax import _types
+from lrax._traced_once import traced_once
 
 # So many steps at once are evaluated by a compiled program.
 MANY = 2**17
@@ -192,7 +193,7 @@ def update(name, rule, arguments, updates, state=None, params=None, **extra_args
   # and what leads to it is not compiled into that of every leaf again.
   rate = rate / jax.lax.optimization_barrier(jnp.ones((), rate.dtype))
   scale = functools.partial(_times_minus, name, rate)
-  return jax.tree.map(scale, updates), state
+  return jax.tree.map(traced_once(scale, updates), updates), state
 
 
 def _times_minus(name, rate, update):

@@ -13,6 +13,7 @@ from lrax import _checks
 from lrax import _policy
 from lrax import _types
 from lrax import schedules
+from lrax._traced_once import traced_once
 from lrax.transforms import _leafwise
 from lrax.transforms._scheduled import scheduled
 
@@ -41,13 +42,15 @@ def add_decayed_weights(
     del extra_args
 
     def leaf(update, param):
-      if update is None or is_zero:
-        return update
       total = update + decay * decay_factor * _wide(param)
       return total.astype(jnp.result_type(update))
 
+    if is_zero:
+      return updates, state
+    leaf = traced_once(leaf, updates)
+    skip_none = lambda u, p: None if u is None else leaf(u, p)
     is_none = lambda x: x is None
-    return jax.tree.map(leaf, updates, params, is_leaf=is_none), state
+    return jax.tree.map(skip_none, updates, params, is_leaf=is_none), state
 
   inner = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), add)
   if mask is not None:

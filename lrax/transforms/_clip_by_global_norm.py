@@ -8,6 +8,7 @@ import optax
 
 from lrax import _checks
 from lrax._sum_all import sum_all
+from lrax._traced_once import traced_once
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
 from lrax.transforms._scheduled import scheduled
@@ -69,6 +70,6 @@ def clip_by_global_norm(max_norm: Numeric) -> optax.GradientTransformationExtraA
       scale = factor.astype(_leafwise.real_dtype(wide.dtype))
       return (wide * scale).astype(jnp.result_type(g))
 
-    return jax.tree.map(leaf, updates), state
+    return jax.tree.map(traced_once(leaf, updates), updates), state
 
   return optax.GradientTransformationExtraArgs(init, update)

@@ -86,6 +86,14 @@ class Moment:
           'a float16 has no room for squares',
       )
 
+  @property
+  def by_chance(self) -> bool:
+    """Whether it is rounded by chance, so that each leaf takes noise of its own."""
+    return self._blocks or (
+        self._squares and self._dtype is not None
+        and jnp.dtype(self._dtype) == jnp.bfloat16
+    )
+
   def zeros(self, params: chex.ArrayTree) -> chex.ArrayTree:
     """The average at the start."""
     if self._blocks:

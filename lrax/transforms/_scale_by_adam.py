@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lrax import _checks
+from lrax._traced_once import traced_once
 from lrax._types import Numeric
 from lrax.transforms import _leafwise
 from lrax.transforms import _moments
@@ -122,6 +123,8 @@ def scale_by_adam(
       step = _leafwise.safe_divide(hat, scale).astype(g.dtype)
       return step, mu, nu
 
+    if not (gradients.by_chance or squares.by_chance):
+      leaf = traced_once(leaf, updates)
     steps, mu, nu = _leafwise.leafwise(leaf, 3, updates, state.mu, state.nu)
     return steps, optax.ScaleByAdamState(count, mu, nu)
 

@@ -1,7 +1,8 @@
 """A step of clip + AdamW + warmup-cosine: lrax, Optax, PyTorch and the floor.
 
 `python tests/benchmarks/step_cost.py` prints one table: for three trees of
-parameters, the seconds to trace and to compile the step, the milliseconds that it
+parameters, the seconds to trace and to compile the step, with JAX's caches cleared
+before each (medians of BUILDS, as the order would favour the later), the milliseconds that it
 takes, its ratio to Optax's (median of the ratios of neighbours) and the bytes of
 state a parameter. Donated arguments come in the order of the results. The floor is
 the same arithmetic on one flat array; PyTorch, where torch is installed, is its
@@ -70,6 +71,7 @@ TREES = {
 }
 PEAK, WARMUP, STEPS = 1e-3, 1000, 100_000
 DECAY = 1e-4
+BUILDS = 3
 
 
 def of_lrax(**kinds):
@@ -107,13 +109,21 @@ class Jitted:
       updates, state = tx.update(grads, state, params)
       return optax.apply_updates(params, updates), state
 
-    start = time.perf_counter()
-    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(params, self.state, grads)
-    self.trace = time.perf_counter() - start
-    self.compiled = lowered.compile()
-    self.compile = time.perf_counter() - start - self.trace
+    self._step = jax.jit(step, donate_argnums=(0, 1))
+    self.traces: list[float] = []
+    self.compiles: list[float] = []
     held = sum(x.nbytes for x in jax.tree.leaves(self.state))
     self.bytes = held / sum(x.size for x in jax.tree.leaves(params))
+
+  def build(self):
+    """Traces and compiles; nothing is left of what another run traced."""
+    jax.clear_caches()
+    start = time.perf_counter()
+    lowered = self._step.lower(self.params, self.state, self.grads)
+    traced = time.perf_counter()
+    self.compiled = lowered.compile()
+    self.traces.append(traced - start)
+    self.compiles.append(time.perf_counter() - traced)
 
   def __call__(self):
     start = time.perf_counter()
@@ -133,8 +143,11 @@ class Torch:
     self.optimizer = torch.optim.AdamW(
         self.params, PEAK, weight_decay=DECAY, fused=True
     )
-    self.trace = self.compile = math.nan
+    self.traces = self.compiles = [math.nan]
     self.bytes = 8.0
+
+  def build(self):
+    """Nothing is compiled."""
 
   def __call__(self):
     for param, grad in zip(self.params, self.grads):
@@ -164,6 +177,11 @@ def main():
   missed = 0
   for tree in (TREES[key] for key in arguments.trees):
     runs = made(tree, torch)
+    for build in range(BUILDS + 1):
+      for run in list(runs.values())[:: 1 if build % 2 else -1]:
+        run.build()
+    for run in runs.values():  # the first build warms the interpreter up
+      run.traces, run.compiles = run.traces[-BUILDS:], run.compiles[-BUILDS:]
     times: dict[str, list[float]] = {key: [] for key in runs}
     for repeat in range(arguments.repeats + 2):
       order = list(runs) if repeat % 2 else list(runs)[::-1]
@@ -173,7 +191,8 @@ def main():
     print(f'\n{tree.name}\n{"":8}{"trace s":>9}{"compile s":>11}{"step ms":>9}'
           f'{"fastest":>9}{"of optax":>10}{"bytes":>7}')
     for key, run in runs.items():
-      print(f'{key:8}{run.trace:9.2f}{run.compile:11.2f}'
+      median = statistics.median
+      print(f'{key:8}{median(run.traces):9.2f}{median(run.compiles):11.2f}'
             f'{statistics.median(times[key]) * 1e3:9.1f}{min(times[key]) * 1e3:9.1f}'
             f'{ratio(times[key], times["optax"]):10.2f}{run.bytes:7.2f}', flush=True)
     for limits in tree.limits:
@@ -205,7 +224,8 @@ def compared(limits, runs, times):
   said = f'{limits.run}: step {step:.2f} of {limits.other}, limit {limits.step}'
   if limits.build is not None:
     run, other = runs[limits.run], runs[limits.other]
-    build = (run.trace + run.compile) / (other.trace + other.compile)
+    sums = lambda run: [sum(pair) for pair in zip(run.traces, run.compiles)]
+    build = ratio(sums(run), sums(other))
     missed |= build > limits.build
     said += f'; trace and compile {build:.2f}, limit {limits.build}'
   print(said + ('  MISSED' if missed else ''), flush=True)
