@@ -1,16 +1,15 @@
 """A step of clip + AdamW + warmup-cosine: lrax, Optax, PyTorch and the floor.
 
-`python tests/benchmarks/step_cost.py` prints one table: for three trees of
-parameters, the seconds to trace and to compile the step, with JAX's caches cleared
-before each (medians of BUILDS, as the order would favour the later), the milliseconds that it
-takes, its ratio to Optax's (median of the ratios of neighbours) and the bytes of
+`python tests/benchmarks/step_cost.py` prints one table for each of three trees of
+parameters: the seconds to trace and to compile the step (medians of builds with
+JAX's caches cleared before each: whoever comes first pays for all), the milliseconds
+it takes, its ratio to Optax's (median of the ratios of neighbours) and the bytes of
 state a parameter. Donated arguments come in the order of the results. The floor is
 the same arithmetic on one flat array; PyTorch, where torch is installed, is its
 fused AdamW after `clip_grad_norm_`. Of the transformer also lrax with its moments
 in bfloat16 and in 8 bits, and of the many leaves lrax within `optax.flatten`: JAX
 needs half of Optax's step to hand 8,000 arrays in and 6,000 out, so only fewer of
-them make it quicker. It ends with 1
-where lrax misses a limit.
+them make it quicker. It ends with 1 where lrax misses a limit.
 """
 
 from __future__ import annotations
