@@ -56,6 +56,11 @@ def schedule_free_plus(
   to a loss of 0, from the loss of this batch: call
   `tx.update(grads, state, params, value=loss)`.
 
+  The step has no cap. It was made for language models, whose loss stays far above
+  0; where batches are fitted almost perfectly the gradient of one may be far smaller
+  than those that mu averages, and the step is huge: on `lrax.tasks.digits()` the
+  loss ends above where it began. A `norm_decay` of 0.9 helps there, not always.
+
   `learning_rate` multiplies that step: leave it at 1, or give a warm-up that ends
   at 1. `lrax.get_learning_rate` shows the product. Under `jax.pmap` or
   `jax.shard_map` give the mean of the losses, as of the gradients. In
