@@ -20,13 +20,13 @@ from lrax.optimizers._dadapt_adamw import dadapt_adamw
 from lrax.optimizers._dadapt_adamw import DadaptAdamwState
 from lrax.optimizers._dadapt_sgd import dadapt_sgd
 from lrax.optimizers._dadapt_sgd import DadaptSgdState
+from lrax.optimizers._distance import DogState
 from lrax.optimizers._dog import dog
-from lrax.optimizers._dog import DogState
-from lrax.optimizers._dog import ldog
 from lrax.optimizers._dowg import dowg
 from lrax.optimizers._dowg import DowgState
 from lrax.optimizers._lamb import lamb
 from lrax.optimizers._lars import lars
+from lrax.optimizers._ldog import ldog
 from lrax.optimizers._lion import lion
 from lrax.optimizers._mars import mars
 from lrax.optimizers._mechanic import mechanic

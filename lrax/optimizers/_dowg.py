@@ -12,7 +12,7 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
-from lrax.optimizers import _dog
+from lrax.optimizers import _distance
 from lrax.optimizers import _estimated
 from lrax.transforms import _leafwise
 from lrax.transforms._scheduled import scheduled
@@ -98,7 +98,7 @@ def dowg(
     return DowgState(scalar(first), scalar(0.0), _estimated.start_of(params))
 
   def update(grads, state, params, multiply):
-    gone = _estimated.sum_of_squares(_dog.travelled(state.start, params))
+    gone = _estimated.sum_of_squares(_distance.travelled(state.start, params))
     distance = jnp.maximum(state.square_distance, gone)
     total = state.weighted_squares + distance * _estimated.sum_of_squares(grads)
     estimate = _leafwise.safe_divide(distance, jnp.sqrt(total + eps))
@@ -107,6 +107,6 @@ def dowg(
     return steps, DowgState(scalar(distance), scalar(total), state.start), estimate
 
   method = _estimated.Method(init, update, 0.0)
-  return _dog.finish(
+  return _distance.finish(
       owner, method, learning_rate, weight_decay, mask, average_gamma
   )
