@@ -286,6 +286,18 @@ def test_scan_equals_a_loop(name):
 # --- one compiled program
 
 
+@every_member
+def test_the_first_state_can_be_donated(name):
+  """Each of its arrays is one of its own, and none is the parameters'."""
+  tx = build(name)
+  params = tree(0)
+  update = jax.jit(tx.update, donate_argnums=(1,))
+  updates, _ = update(params, tx.init(params), params)
+  assert_close(params, tree(0))
+  expected, _ = jax.jit(tx.update)(params, tx.init(params), params)
+  assert_close(updates, expected)
+
+
 @every_rate
 def test_a_change_of_the_rate_does_not_recompile(name):
   tx = build(name, learning_rate=lrax.linear(0.5, 0.0, steps=8))
@@ -697,6 +709,21 @@ def test_an_empty_tree(name, empty):
   assert updates == empty
   assert jax.tree.structure(after) == jax.tree.structure(state)
   assert dtypes(after) == dtypes(state)
+
+
+@every_member
+def test_an_empty_array_is_a_parameter(name):
+  """It has nothing to move, and spoils neither its state nor the others'."""
+  tx = build(name)
+  params = {'empty': jnp.ones((0, 4)), 'full': jnp.ones((2, 3))}
+  state, update = tx.init(params), jax.jit(tx.update)
+  for _ in range(2):
+    updates, state = update(params, state, params)
+  assert updates['empty'].shape == (0, 4)
+  assert jnp.isfinite(updates['full']).all()
+  # An override that is not there is a NaN, () in shape.
+  arrays = [x for x in jax.tree.leaves(state) if jnp.ndim(x)]
+  assert all(jnp.isfinite(jnp.asarray(x)).all() for x in arrays)
 
 
 # --- values

@@ -120,7 +120,7 @@ def mechanic(
         reward=zeros(),
         path=_leafwise.wide_zeros(params, real=False),
         start=_estimated.start_of(params),
-        inner_state=transform.init(params),
+        inner_state=transform.init(_estimated.wide(params)),  # as its updates are
     )
 
   def update(grads, state, params, multiply):

@@ -138,6 +138,7 @@ def average(
   _checks.dtype(owner, 'state_dtype', state_dtype)
   base = optax.with_extra_args_support(optax.chain(transform, policy))
   solvable = isinstance(b1, float) and b1 > 0
+  widen = lambda x: jnp.asarray(x, _leafwise.wide_dtype(x))
 
   def init(params):
     refuse_a_second_rate(owner, transform, params)
@@ -152,14 +153,14 @@ def average(
         weight_sum=jnp.zeros((), dtype),
         z=_copy(params, state_dtype),
         x=_copy(params, state_dtype) if narrow or not solvable else (),
-        base_state=base.init(params),
+        base_state=base.init(jax.tree.map(widen, params)),  # as its updates are
     )
 
   def update(updates, state, params: Any = None, **extra_args):
     why = 'gradients are taken between z and the average'
     params = needs_params(owner, params, why)
     kept = state.x if jax.tree.leaves(state.x) else state.z
-    wide = jax.tree.map(lambda g: jnp.asarray(g, _leafwise.wide_dtype(g)), updates)
+    wide = jax.tree.map(widen, updates)
     steps: Any
     base_state: Any
     steps, base_state = base.update(wide, state.base_state, params, **extra_args)

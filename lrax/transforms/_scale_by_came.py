@@ -101,12 +101,12 @@ def scale_by_came(
   def init(params):
     def leaf(x):
       dtype, shape = _leafwise.real_dtype(_leafwise.wide_dtype(x)), np.shape(x)
-      none = jnp.zeros((1,), dtype)
-      if len(shape) < 2:
-        return none, none, jnp.zeros(shape, dtype), none, none
-      row = jnp.zeros(shape[:-1], dtype)
-      column = jnp.zeros((*shape[:-2], shape[-1]), dtype)
-      return row, column, none, row, column
+      if _is_matrix(x):
+        sides = shape[:-1], (*shape[:-2], shape[-1])
+        shapes = (*sides, (1,), *sides)
+      else:
+        shapes = ((1,), (1,), shape, (1,), (1,))
+      return tuple(jnp.zeros(s, dtype) for s in shapes)  # each may be donated
 
     return ScaleByCameState(
         _leafwise.zeros(params, mu_dtype), *_leafwise.leafwise(leaf, 5, params)
@@ -123,7 +123,7 @@ def scale_by_came(
           as_real(decay) * old + as_real(1 - decay) * new
       )
       square = _leafwise.square(wide) + as_real(eps)
-      is_matrix, axes = g.ndim >= 2, (g.ndim - 2, g.ndim - 1)
+      is_matrix, axes = _is_matrix(g), (g.ndim - 2, g.ndim - 1)
       if is_matrix:
         row = average(b2, row, jnp.mean(square, axis=-1))
         column = average(b2, column, jnp.mean(square, axis=-2))
@@ -148,3 +148,8 @@ def scale_by_came(
     return steps, ScaleByCameState(*kept)
 
   return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _is_matrix(x: Any) -> bool:
+  """Whether it has rows and columns to take means of."""
+  return np.ndim(x) >= 2 and np.size(x) > 0

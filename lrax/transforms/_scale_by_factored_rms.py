@@ -96,12 +96,12 @@ def scale_by_factored_rms(
   def init(params):
     def leaf(x):
       dtype = _leafwise.real_dtype(_leafwise.wide_dtype(x))
-      none, chosen = jnp.zeros((1,), dtype), axes(x)
+      none, chosen = lambda: jnp.zeros((1,), dtype), axes(x)  # each may be donated
       if chosen is None:
-        return none, none, jnp.zeros(np.shape(x), dtype)
+        return none(), none(), jnp.zeros(np.shape(x), dtype)
       second, longest = chosen
       mean = lambda axis: jnp.zeros(np.delete(np.shape(x), axis), dtype)
-      return mean(longest), mean(second), none
+      return mean(longest), mean(second), none()
 
     rows, columns, full = _leafwise.leafwise(leaf, 3, params)
     return optax.FactoredState(jnp.zeros((), jnp.int32), rows, columns, full)

@@ -102,7 +102,8 @@ def scale_by_soap(
   def init(params):
     def leaf(x):
       shape, dtype = np.shape(x), _leafwise.wide_dtype(x)
-      sides = [n if len(shape) > 1 and n <= longest else None for n in shape]
+      is_matrix = len(shape) > 1 and np.size(x) > 0
+      sides = [n if is_matrix and n <= longest else None for n in shape]
       make = lambda array: tuple(None if n is None else array(n) for n in sides)
       zeros = lambda n: jnp.zeros((n, n), dtype)
       return make(zeros), make(lambda n: jnp.eye(n, dtype=dtype))
