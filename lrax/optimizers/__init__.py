@@ -1,4 +1,12 @@
-"""Optimizers: a transformation of `lrax.transforms` and a learning rate."""
+"""Optimizers: a transformation of `lrax.transforms` and a learning rate.
+
+What a method averages keeps a NaN for ever: in its element, in the whole array where
+the method takes norms or means of one, everywhere where it estimates its rate. In
+float32 a gradient above 1e19 squares to infinity: its element stops, and a method
+that averages squares over an array or rotates its axes (`came`, `soap`) turns to NaN
+or makes huge steps. `lrax.guard` around the optimizer keeps a NaN out; a clip in
+front of it keeps huge gradients small.
+"""
 
 from lrax.optimizers._adabelief import adabelief
 from lrax.optimizers._adadelta import adadelta

@@ -58,8 +58,9 @@ def mechanic(
 
   Args:
     transform: a transformation that gives a direction, such as
-      `lrax.transforms.scale_by_adam()`; not an optimizer, which has a rate already.
-      It is given the parameters, and no keyword arguments of `update`.
+      `lrax.transforms.scale_by_adam()`; not an optimizer, which has a rate already:
+      one of lrax is refused; the rate of one of Optax multiplies too. It is given
+      the parameters, and no keyword arguments of `update`.
     learning_rate: multiplies the estimate: a number >= 0, a scalar array (traced
       too), a `lrax.Schedule`, or any function of the step.
     weight_decay: how much the estimate shrinks for parameters that grow, >= 0.

@@ -63,7 +63,8 @@ def schedule_free(
   Args:
     transform: a transformation that gives a direction, such as
       `lrax.transforms.scale_by_momentum()`; not an optimizer, which has a rate
-      already. It is given y as the parameters.
+      already: one of lrax is refused; the rate of one of Optax multiplies too. It
+      is given y as the parameters.
     learning_rate: the rate: a number >= 0, a scalar array (traced too), a
       `lrax.Schedule`, or any function of the step such as an optax schedule. The
       weights w are made of the rate that was applied, with its override and scale.
