@@ -95,15 +95,13 @@ def inner(left: chex.ArrayTree, right: chex.ArrayTree) -> jax.Array:
   leaves, treedef = jax.tree.flatten(left, is_leaf=masked)
   if all(masked(leaf) for leaf in leaves):
     return jnp.zeros((), dtype)
-  products = []
-  for a, b in zip(leaves, treedef.flatten_up_to(right)):
-    if masked(a):
-      continue
-    if jnp.iscomplexobj(a):
-      products.append(jnp.real(_wide(a, dtype) * jnp.conj(_wide(b, dtype))))
-    else:
-      products.append(_wide(a, dtype) * _wide(b, dtype))
-  return sum_all(products, dtype)
+  pairs = zip(leaves, treedef.flatten_up_to(right))
+
+  def product(pair):
+    a, b = (_wide(x, dtype) for x in pair)
+    return jnp.real(a * jnp.conj(b)) if jnp.iscomplexobj(a) else a * b
+
+  return sum_all(product, [pair for pair in pairs if not masked(pair[0])], dtype)
 
 
 def _wide(x: Any, dtype: Any) -> jax.Array:

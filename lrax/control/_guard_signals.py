@@ -64,7 +64,7 @@ def _global_norm(tree: chex.ArrayTree) -> jax.Array:
   leaves = _inexact(tree)
 
   def squares(factor: Any) -> Any:
-    return sum_all(((jnp.abs(x).astype(dtype) * factor) ** 2 for x in leaves), dtype)
+    return sum_all(lambda x: (jnp.abs(x).astype(dtype) * factor) ** 2, leaves, dtype)
 
   def smaller():
     # A power of two so small that no sum of squares overflows, and none that

@@ -12,6 +12,7 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.control import _along
 from lrax.optimizers import _estimated
 from lrax.optimizers._dadapt_adamw import limited
 from lrax.schedules import as_schedule
@@ -126,7 +127,7 @@ def dadapt_adagrad(
       return _leafwise.safe_divide(x, jnp.sqrt(v) + jnp.asarray(eps, v.dtype))
 
     def weighed(tree):
-      return _estimated.inner(tree, jax.tree.map(scaled, tree, squares))
+      return _along.inner(tree, jax.tree.map(scaled, tree, squares))
 
     spent = state.spent + unit**2 * weighed(grads)
     found = d0 * _leafwise.safe_divide(

@@ -12,6 +12,7 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.control import _along
 from lrax.optimizers import _estimated
 from lrax.optimizers._prodigy import pair
 from lrax.schedules import as_schedule
@@ -132,7 +133,7 @@ def dadapt_adamw(
     def scaled(s, v):
       return _leafwise.safe_divide(s, jnp.sqrt(v) + jnp.asarray(eps, v.dtype))
 
-    aligned = _estimated.inner(
+    aligned = _along.inner(
         grads, jax.tree.map(scaled, state.grad_sum, state.nu)
     )
     numerator = kept * state.numerator + share * unit * aligned

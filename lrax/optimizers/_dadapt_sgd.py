@@ -12,6 +12,7 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.control import _along
 from lrax.optimizers import _estimated
 from lrax.optimizers._dadapt_adamw import limited
 from lrax.schedules import as_schedule
@@ -106,7 +107,7 @@ def dadapt_sgd(
     norm = jnp.where(norm == 0, now, norm)
     estimate = _leafwise.safe_divide(d, norm)
     size = estimate * multiply(estimate)
-    numerator = state.numerator + size * _estimated.inner(grads, state.grad_sum)
+    numerator = state.numerator + size * _along.inner(grads, state.grad_sum)
     grad_sum = jax.tree.map(
         lambda s, g: s + times(size, g), state.grad_sum, grads
     )

@@ -120,21 +120,18 @@ def scalar(value: Any) -> jax.Array:
   return jnp.asarray(value, _types.rate_dtype())
 
 
-def inner(a: chex.ArrayTree, b: chex.ArrayTree) -> jax.Array:
-  """The real part of the inner product of two trees."""
-  return _total(jax.tree.map(lambda x, y: jnp.real(jnp.conj(x) * y), a, b))
-
-
 def sum_of_squares(tree: chex.ArrayTree) -> jax.Array:
-  return _total(jax.tree.map(_leafwise.square, tree))
+  return _total(_leafwise.square, tree)
 
 
 def sum_of_sizes(tree: chex.ArrayTree) -> jax.Array:
-  return _total(jax.tree.map(jnp.abs, tree))
+  return _total(jnp.abs, tree)
 
 
-def _total(tree: chex.ArrayTree) -> jax.Array:
-  return scalar(sum_all(jax.tree.leaves(tree), _types.rate_dtype()))
+def _total(
+    term: Callable[[jax.Array], jax.Array], tree: chex.ArrayTree
+) -> jax.Array:
+  return scalar(sum_all(term, jax.tree.leaves(tree), _types.rate_dtype()))
 
 
 def wide(tree: chex.ArrayTree) -> Any:

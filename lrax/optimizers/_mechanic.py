@@ -12,6 +12,7 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.control import _along
 from lrax.optimizers import _estimated
 from lrax.optimizers._schedule_free import refuse_a_second_rate
 from lrax.schedules import as_schedule
@@ -130,8 +131,8 @@ def mechanic(
     norm = lambda tree: jnp.sqrt(_estimated.sum_of_squares(tree))
     ratio = decay * jnp.sum(state.scale)
     ratio = ratio * _leafwise.safe_divide(norm(grads), norm(x) + eps)
-    h = _estimated.inner(state.path, grads)
-    h = h + ratio * _estimated.inner(state.path, x)
+    h = _along.inner(state.path, grads)
+    h = h + ratio * _along.inner(state.path, x)
     largest = jnp.maximum(b * state.largest, jnp.abs(h))
     squares = b**2 * state.squares + h**2
     reward = jnp.maximum(b * state.reward - state.scale * h, 0)

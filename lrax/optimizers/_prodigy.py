@@ -12,6 +12,7 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.control import _along
 from lrax.optimizers import _estimated
 from lrax.schedules import as_schedule
 from lrax.transforms import _leafwise
@@ -149,7 +150,7 @@ def prodigy(
     travelled = jax.tree.map(
         lambda x0, x: _wide(x0) - _wide(x), state.start, params
     )
-    numerator = kept * state.numerator + unit * size * _estimated.inner(
+    numerator = kept * state.numerator + unit * size * _along.inner(
         grads, travelled
     )
     weight = unit * (d if safeguard else size)

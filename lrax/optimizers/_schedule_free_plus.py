@@ -13,6 +13,7 @@ import optax
 
 from lrax import _checks
 from lrax._types import Numeric
+from lrax.control import _along
 from lrax.optimizers import _estimated
 from lrax.schedules import as_schedule
 from lrax.transforms import _leafwise
@@ -182,7 +183,7 @@ def schedule_free_plus(
     to_x = state.x if kept else y
     apart = jax.tree.map(lambda z, x: z - x, state.z, to_x)
     reach = between if kept else between / state.b1
-    gap = multiply.signals['value'] + reach * _estimated.inner(grads, apart)
+    gap = multiply.signals['value'] + reach * _along.inner(grads, apart)
     size = math.sqrt(math.pi / 2) * _estimated.sum_of_sizes(grads)
     norm = norm_decay * state.norm + (1 - norm_decay) * size
     estimate = _leafwise.safe_divide(

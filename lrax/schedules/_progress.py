@@ -92,8 +92,11 @@ def between(init_value: Any, end_value: Any, done: Any, left: Any) -> Any:
 
 def warming(step: Any, steps: Any, init_value: Any, peak_value: Any) -> Any:
   """A line from one rate to the other in `steps`, and the other from then on."""
-  done, left = elapsed(step, steps), remaining(step, steps)
-  return between(init_value, peak_value, done, left)
+  if _is_number(init_value) and _is_number(peak_value):  # `between` uses one share
+    if init_value > peak_value:
+      return between(init_value, peak_value, None, remaining(step, steps))
+    return between(init_value, peak_value, elapsed(step, steps), None)
+  return between(init_value, peak_value, elapsed(step, steps), remaining(step, steps))
 
 
 def geometric(init_value: Any, end_value: Any, done: Any, left: Any) -> Any:

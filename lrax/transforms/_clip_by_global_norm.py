@@ -59,16 +59,15 @@ def clip_by_global_norm(max_norm: Numeric) -> optax.GradientTransformationExtraA
 
   def update(updates, state, params=None, **extra_args):
     del params, extra_args
-    leaves = jax.tree.leaves(updates)
-    wide = (jnp.asarray(g, _leafwise.wide_dtype(g)) for g in leaves)
-    norm = jnp.sqrt(sum_all(map(_leafwise.square, wide), jnp.float32))
+    wide = lambda g: jnp.asarray(g, _leafwise.wide_dtype(g))
+    square = lambda g: _leafwise.square(wide(g))
+    norm = jnp.sqrt(sum_all(square, jax.tree.leaves(updates), jnp.float32))
     # At most 1, and 1 for a norm of 0: nothing is divided by it.
     factor = max_norm / jnp.maximum(norm, max_norm)
 
     def leaf(g):
-      wide = jnp.asarray(g, _leafwise.wide_dtype(g))
-      scale = factor.astype(_leafwise.real_dtype(wide.dtype))
-      return (wide * scale).astype(jnp.result_type(g))
+      scale = factor.astype(_leafwise.real_dtype(_leafwise.wide_dtype(g)))
+      return (wide(g) * scale).astype(jnp.result_type(g))
 
     return jax.tree.map(traced_once(leaf, updates), updates), state
 
