@@ -97,7 +97,9 @@ def _members():
 
 
 # They give no direction: their own files have their tests.
-NO_METHOD = {'clip_by_global_norm', 'master_weights', 'stochastic_rounding'}
+NO_METHOD = {
+    'clip_by_global_norm', 'master_weights', 'stacked', 'stochastic_rounding'
+}
 MEMBERS = {k: v for k, v in _members().items() if k not in NO_METHOD}
 OPTIMIZERS = [name for name in MEMBERS if name in lrax.optimizers.__all__]
 

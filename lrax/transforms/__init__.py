@@ -41,6 +41,7 @@ from lrax.transforms._scale_by_soap import scale_by_soap
 from lrax.transforms._scale_by_soap import ScaleBySoapState
 from lrax.transforms._scale_by_trust_ratio import scale_by_trust_ratio
 from lrax.transforms._scale_by_yogi import scale_by_yogi
+from lrax.transforms._stacked import stacked
 from lrax.transforms._stochastic_rounding import stochastic_rounding
 from lrax.transforms._stochastic_rounding import StochasticRoundingState
 
@@ -87,5 +88,6 @@ __all__ = [
     'scale_by_soap',
     'scale_by_trust_ratio',
     'scale_by_yogi',
+    'stacked',
     'stochastic_rounding',
 ]
