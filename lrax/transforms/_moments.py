@@ -54,15 +54,26 @@ class Noise:
     self._salts = itertools.count()
 
   def bits(self, shape: tuple[int, ...]) -> jax.Array:
-    """uint32: a hash of the count, of the number of the call and of the place."""
+    """uint32: a hash of the count, of the number of the call and of the row.
+
+    Along a row, the last axis, it goes on in steps of the golden section of 2**32
+    (Weyl's sequence): at a place the bits of different updates are independent, and
+    in a row they are more even than by chance.
+    """
     salt = jnp.uint32(next(self._salts) * 0x85EBCA6B % 2**32)
     x = self._count.astype(jnp.uint32) * jnp.uint32(0x9E3779B9) + salt
-    # Of one number a thorough hash, of each place one round more.
+    # Of one number a thorough hash, of each row one round more, of a place no more:
+    # there it would cost as much as all the rest of a number in 8 bits.
     x = _mixed(_mixed(_mixed(x)))
-    for axis in range(len(shape)):
+    if not shape:
+      return x
+    rows = (*shape[:-1], 1)
+    for axis in range(len(shape) - 1):
       odd = jnp.uint32(pow(0x9E3779B1, axis + 1, 2**32))
-      x = x + lax.broadcasted_iota(jnp.uint32, shape, axis) * odd
-    return _mixed(x)
+      x = x + lax.broadcasted_iota(jnp.uint32, rows, axis) * odd
+    return _mixed(x) + lax.broadcasted_iota(jnp.uint32, shape, len(shape) - 1) * (
+        jnp.uint32(0x9E3779B1)
+    )
 
 
 class Moment:
@@ -219,10 +230,9 @@ def _square(codes: jax.Array) -> jax.Array:
 
 def _square_code(x: jax.Array, bits: jax.Array) -> jax.Array:
   """Codes of numbers in [0, 1/2), up or down by chance; of the least one below it."""
-  code, more = _code_above(_LEAST_SQUARE, jnp.maximum(x, _LEAST_SQUARE), bits)
   # Last an operation on two arrays: one on one array, such as a cast, XLA on CPU
   # does again for each use, with all before it.
-  return code + more
+  return jnp.where(x > _LEAST_SQUARE, _code_above(_LEAST_SQUARE, x, bits), 0)
 
 
 def _number(codes: jax.Array) -> jax.Array:
@@ -233,22 +243,18 @@ def _number(codes: jax.Array) -> jax.Array:
 
 def _code(x: jax.Array, bits: jax.Array) -> jax.Array:
   """Codes of numbers in (-1/2, 1/2), up or down by chance."""
-  code, more = _code_above(_FROM_0, jnp.abs(x) + _FROM_0, bits)
-  return (code + more) | jnp.where(x < 0, jnp.uint8(0x80), jnp.uint8(0))
+  size = _code_above(_FROM_0, jnp.abs(x) + _FROM_0, bits)
+  return size | jnp.where(x < 0, jnp.uint8(0x80), jnp.uint8(0))
 
 
 def _above(least: float, codes: jax.Array) -> jax.Array:
   return float32_of((codes.astype(jnp.uint32) + _first(least)) << _SHIFT)
 
 
-def _code_above(
-    least: float, x: jax.Array, bits: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """The code below x >= least, and 1 or 0 to add to it."""
-  size = bits_of(x)
-  code = (size >> _SHIFT) - _first(least)
-  rest = (size & (2**_SHIFT - 1)) + (bits >> (32 - _SHIFT))
-  return code.astype(jnp.uint8), (rest >> _SHIFT).astype(jnp.uint8)
+def _code_above(least: float, x: jax.Array, bits: jax.Array) -> jax.Array:
+  """The code below x >= least or the one above, by chance with x as the mean."""
+  raised = bits_of(x) + (bits >> (32 - _SHIFT))
+  return ((raised >> _SHIFT) - _first(least)).astype(jnp.uint8)
 
 
 def _first(least: float) -> int:

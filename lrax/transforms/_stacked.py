@@ -33,6 +33,10 @@ def stacked(
   most 16,384 entries, stacks (n, *shape) of up to 64; each other array as it is. Its
   state has those shapes too.
 
+  Formula:
+    stack[row] = g of the array in that row
+    update of the array = transform(stack)[row]
+
   Only for what treats every entry alike, such as Adam, AdamW, Lion, gradient
   descent, and a clip or an estimate over all arrays together. What takes norms or
   means of each array or looks at rows and columns (`lars`, `lamb`, `novograd`,
@@ -116,7 +120,7 @@ class _Stacks:
     leaves = self._treedef.flatten_up_to(tree)
     return [_stack([leaves[i] for i in places]) for places in self._places]
 
-  def unstack(self, arrays: list[jax.Array], like: chex.ArrayTree) -> chex.ArrayTree:
+  def unstack(self, arrays: Any, like: chex.ArrayTree) -> chex.ArrayTree:
     """The tree of the leaves, in the dtypes of those of `like`."""
     leaves = self._treedef.flatten_up_to(like)
     for places, array in zip(self._places, arrays, strict=True):

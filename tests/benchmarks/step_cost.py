@@ -9,7 +9,8 @@ the same arithmetic on one flat array; PyTorch, where torch is installed, is its
 fused AdamW after `clip_grad_norm_`. Of the transformer also lrax with its moments
 in bfloat16 and in 8 bits, and of the many leaves lrax within
 `lrax.transforms.stacked`: JAX needs half of Optax's step to hand 8,000 arrays in and
-6,000 out, so only fewer of them make it much quicker. It ends with 1 where lrax misses a limit.
+6,000 out, so only fewer of them make it much quicker. It ends with 1 where lrax
+misses a limit.
 """
 
 from __future__ import annotations
