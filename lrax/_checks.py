@@ -228,7 +228,9 @@ def boundaries(owner: str, name: str, value: Any) -> tuple[Any, ...]:
   return found
 
 
-def dtype(owner: str, name: str, value: Any) -> Any:
+def dtype(
+    owner: str, name: str, value: Any, advice: str = 'for example jnp.bfloat16'
+) -> Any:
   """A check for the dtype of an accumulator: floating point, or None."""
   if value is None:
     return None
@@ -238,8 +240,7 @@ def dtype(owner: str, name: str, value: Any) -> Any:
     floating = False
   if not floating:
     raise refuse(
-        owner, name, 'a floating-point dtype or None', value,
-        'for example jnp.bfloat16', TypeError,
+        owner, name, 'a floating-point dtype or None', value, advice, TypeError,
     )
   return value
 

@@ -132,5 +132,12 @@ def loss_along(
         'the loss on the batch of this update', TypeError,
     )
   params, step = parameters(owner, signals), direction(owner, signals)
+  is_masked = lambda x: isinstance(x, optax.MaskedNode)
+  if any(map(is_masked, jax.tree.leaves(params, is_leaf=is_masked))):
+    raise ValueError(
+        f'{owner}: `params` must be all that `value_fn` takes, got a tree of which'
+        ' optax.masked or optax.partition left a part out; put the policy outside of'
+        ' it, or take lrax.groups.param_groups.'
+    )
   after = lambda rate: scalar(owner, 'value_fn', value_fn(away(params, rate, step)))
   return after, step

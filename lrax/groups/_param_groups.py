@@ -47,8 +47,9 @@ def param_groups(
   long as nobody moves one. Once one was moved alone, a closed loop is computed for
   all groups by another run of the base, whose updates are dropped.
 
-  The base must not keep what depends on the rate of each parameter, as
-  schedule-free methods do; give those one group.
+  A base that says where parameters are to be, instead of a step from where they are,
+  takes the factor 1 and frozen groups only: schedule-free methods, `mechanic`,
+  `dadapt_sgd`, `dadapt_adagrad`, `cocob`.
 
   Args:
     rules: pairs of a pattern and a rate: a factor >= 0 of the shared rate (traced
@@ -65,7 +66,8 @@ def param_groups(
   Raises:
     TypeError: an argument is of the wrong kind.
     ValueError: a rate is negative or not finite; in `init`, a pattern takes no
-      leaf, a leaf has no pattern, or the base has no rate, or several.
+      leaf, a leaf has no pattern, or the base has no rate, or several, or places the
+      parameters of groups that have rates of their own.
 
   Source:
     lrax's own. `optax.partition` builds an optimizer for each label instead, with

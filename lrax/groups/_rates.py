@@ -37,6 +37,12 @@ class Rate(NamedTuple):
     return shown if known_zero else f'unfrozen_at({self.start!r}, {shown})'
 
 
+def is_shared(rate: Rate) -> bool:
+  """Whether it is known to be the shared rate, from the first update on."""
+  known = isinstance(rate.factor, (int, float)) and isinstance(rate.start, int)
+  return known and rate == Rate()
+
+
 def unfrozen_at(step: Numeric, rate: Any = 1.0) -> Rate:
   """Freezes a group until a step, and gives it a rate from there on.
 

@@ -6,6 +6,7 @@ from typing import Any
 from typing import NamedTuple
 
 import jax
+import optax
 
 from lrax import _types
 from lrax.state import _find
@@ -49,6 +50,25 @@ def take_rate(owner: str, state: Any) -> tuple[_types.LearningRateState, Any]:
         ' to param_groups instead of nesting one partition in another.'
     )
   return found[0].state, rest
+
+
+def refuse_placed(owner: str, state: Any) -> None:
+  """Raises where an update of the base says where to be, and no step to take.
+
+  Such an update makes up for what earlier ones did; a part of it would be a part of
+  that too.
+  """
+  contrib = optax.contrib
+  optaxs = (contrib.COCOBState, contrib.MechanicState, contrib.ScheduleFreeState)
+  is_placed = lambda node: isinstance(node, optaxs) or (
+      getattr(node, 'places_parameters', False) is True
+  )
+  for node in filter(is_placed, jax.tree.leaves(state, is_leaf=is_placed)):
+    raise ValueError(
+        f'{owner}: `base` must take steps where groups have rates of their own, got'
+        f' one that places parameters ({type(node).__name__}); use optax.partition'
+        ' with an optimizer for each group, or the factor 1 and frozen only.'
+    )
 
 
 def put_rate(state: Any, rate: _types.LearningRateState) -> Any:

@@ -60,6 +60,9 @@ def grouped(
     kept = [rates[name] is not _rates.frozen for name in names]
     shared_state = base.init(_paths.masked(treedef, leaves, kept))
     start, shared_state = _state.take_rate(owner, shared_state)
+    trained = [rate for rate in rates.values() if rate is not _rates.frozen]
+    if any(not _rates.is_shared(rate) for rate in trained):
+      _state.refuse_placed(owner, shared_state)
     states = start_groups(rates, start)
     return _state.ParamGroupsState(jnp.zeros((), jnp.int32), states, shared_state)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jax.core import Tracer
 import jax.numpy as jnp
 import optax
 
@@ -74,8 +75,8 @@ def adafactor(
     factored: whether to factor at all.
     weight_decay_mask: a tree of bools like the parameters, or a function of them
       that gives one: where to decay. None for everywhere.
-    warmup_init: where the relative step starts, > 0; the paper's is 1e-6, and
-      the warm-up then 10000 steps long. None for no warm-up.
+    warmup_init: where the relative step starts, a known number >= 1e-13; the
+      paper's is 1e-6, and the warm-up then 10000 steps long. None for no warm-up.
 
   Returns:
     An `optax.GradientTransformationExtraArgs`; its update needs `params` for the
@@ -106,7 +107,7 @@ def adafactor(
     (-0.02, 0.009999999776482582)
   """
   owner = 'adafactor'
-  slope = _checks.optional(_checks.positive)(owner, 'warmup_init', warmup_init)
+  slope = _checks.optional(_slope)(owner, 'warmup_init', warmup_init)
   scaled = _checks.flag(
       owner, 'multiply_by_parameter_scale', multiply_by_parameter_scale
   )
@@ -136,6 +137,23 @@ def adafactor(
         _weight_decay.add_decayed_weights(owner, weight_decay_rate, weight_decay_mask)
     )
   return in_full(optax.chain(*links, policy))
+
+
+_known_slope = _checks.number(
+    'a number >= 1e-13',
+    lambda x: x >= 1e-13,
+    'of less the warm-up would be longer than the clock, 2**31 steps',
+)
+
+
+def _slope(owner: str, name: str, value: Any) -> Any:
+  if isinstance(value, Tracer):
+    raise _checks.refuse(
+        owner, name, 'a known number', value,
+        'the length of the warm-up follows from it; give a schedule as the rate',
+        TypeError,
+    )
+  return _known_slope(owner, name, value)
 
 
 def _relative_step(slope: Any) -> Any:

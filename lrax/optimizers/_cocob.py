@@ -29,6 +29,8 @@ class CocobState(NamedTuple):
   bet: chex.ArrayTree  # T, minus the sum of the gradients
   start: chex.ArrayTree  # the parameters at the start, in their dtype
 
+  places_parameters = True  # an update goes to a place, whatever came before
+
 
 @scheduled('alpha', 'weight_decay')
 def cocob(

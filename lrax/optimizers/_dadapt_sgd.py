@@ -29,6 +29,8 @@ class DadaptSgdState(NamedTuple):
   grad_sum: chex.ArrayTree  # s, parameters' shapes, float32 or wider
   start: chex.ArrayTree  # the parameters at the start
 
+  places_parameters = True  # an update goes to a place, whatever came before
+
 
 @scheduled('momentum', 'growth_rate')
 def dadapt_sgd(

@@ -47,10 +47,11 @@ class Multiplier(NamedTuple):
   signals: dict[str, jax.Array]  # those that the method needs, rate dtype, ()
 
   def __call__(self, estimate: jax.Array) -> jax.Array:
-    part = _leafwise.safe_divide(
-        self.override, estimate.astype(self.override.dtype)
-    )
-    return jnp.where(jnp.isnan(self.override), self.given, part)
+    free = jnp.isnan(self.override)
+    # No NaN is divided, whose derivative would be one wherever it goes.
+    wanted = jnp.where(free, 0, self.override)
+    part = _leafwise.safe_divide(wanted, estimate.astype(wanted.dtype))
+    return jnp.where(free, self.given, part)
 
   def rate(self, estimate: jax.Array) -> jax.Array:
     """The product, or the override, where the estimate is 0 too."""

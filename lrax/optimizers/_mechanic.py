@@ -31,6 +31,8 @@ class MechanicState(NamedTuple):
   start: chex.ArrayTree  # the parameters at the start
   inner_state: Any  # the state of the direction
 
+  places_parameters = True  # an update goes to a place, whatever came before
+
 
 @scheduled('weight_decay', 'eps', 's_init')
 def mechanic(

@@ -32,6 +32,8 @@ class ScheduleFreeState(NamedTuple):
   x: chex.ArrayTree  # the average, as z, where z and y do not give it; else ()
   base_state: Any  # the state of the direction and of the learning rate
 
+  places_parameters = True  # an update goes to a place, whatever came before
+
 
 @scheduled('r', 'weight_lr_power')
 def schedule_free(

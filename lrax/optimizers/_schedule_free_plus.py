@@ -34,6 +34,8 @@ class ScheduleFreePlusState(NamedTuple):
   z: chex.ArrayTree  # where the steps are taken, as mu
   x: chex.ArrayTree  # the average, as mu, where z and y do not give it; else ()
 
+  places_parameters = True  # an update goes to a place, whatever came before
+
 
 @scheduled('eps', 'weight_decay', 'r')
 def schedule_free_plus(

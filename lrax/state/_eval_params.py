@@ -38,6 +38,7 @@ def eval_params(state: Any, params: Any) -> Any:
   Raises:
     ValueError: a schedule-free state of Optax with b1 = 0, from which the average
       cannot be computed. Inside `jax.jit`, where b1 has no value, that gives NaN.
+      Or an average of another tree than `params`.
 
   Source:
     Defazio et al., "The Road Less Scheduled", 2024, equation 1, solved for x,
@@ -69,6 +70,16 @@ def _is_average(node: Any) -> bool:
 
 
 def _evaluated(state: Any, params: Any) -> chex.ArrayTree:
+  tree = state.averaged_params if _is_average(state) else state.z
+  try:
+    jax.tree.structure(tree, is_leaf=_is_leaf).flatten_up_to(params)
+  except ValueError as error:
+    raise ValueError(
+        'eval_params: `params` must have the tree that the state was made for, got'
+        f' another one ({error}); where the optimizer was given another tree than the'
+        ' parameters, as in lrax.transforms.stacked or optax.flatten, the average'
+        ' cannot be put back.'
+    ) from error
   if _is_average(state):
     return _kept(state.averaged_params, params)
   x = getattr(state, 'x', ())

@@ -48,7 +48,8 @@ class Node(NamedTuple):
 
 
 def is_node(value: Any) -> bool:
-  return isinstance(value, tuple) and hasattr(value, '_fields')
+  is_state = isinstance(value, tuple) and hasattr(value, '_fields')
+  return is_state and not getattr(value, 'holds_one_array', False)
 
 
 def is_array(value: Any) -> bool:

@@ -64,9 +64,9 @@ def _shared(new: _nodes.Node, old: _nodes.Node) -> dict[str, _nodes.Field]:
     return fits
   # A count says how much its averages have gathered: they go together or not.
   counts = [{f.meaning for f in node.fields} & {'count'} for node in (new, old)]
-  if new.owner != old.owner and counts[0]:
-    # Between kinds a count is right for all of the averages it corrects, or for
-    # none: mu and nu go together.
+  if counts[0]:
+    # A count is right for all of the averages that it corrects, or for none: mu and
+    # nu go together, and none of them goes to another format of storage.
     averages = {'mu', 'nu'} & {field.name for field in new.fields}
     if not counts[1] or not averages <= trees:
       return {}

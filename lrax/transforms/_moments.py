@@ -34,12 +34,17 @@ class Block8(NamedTuple):
 
   A number is a small float, of three bits behind the point, times a power of two
   that belongs to the block and is above `bound`. What is not finite makes the block
-  NaN. A block is the trailing axes of the array, as few as hold 64 numbers; an array
-  is cut along its other axes as its parameter is.
+  NaN. A block is the trailing axes of the array, as few as hold 64 numbers: a row of
+  a matrix, all of a vector. What is 2**16 times smaller than the largest of its block
+  is 0, of squares 2**32 times. An array is cut along its other axes as its parameter
+  is. Rounded up or down by chance, an average is right in its mean, and wanders by an
+  eighth of itself or two: the more, the nearer its decay is to 1.
   """
 
   codes: jax.Array  # uint8, parameter's shape
-  bound: jax.Array  # float32, parameter's shape with 1 along a block: >= |number|
+  bound: jax.Array  # float32, parameter's shape with 1 along a block: see `_unit`
+
+  holds_one_array = True  # a value, no state of its own, to `lrax.transplant`
 
 
 class Noise:
@@ -89,7 +94,9 @@ class Moment:
     """Checks `dtype`, the argument `name` of `owner`."""
     self._squares = squares
     self._blocks = isinstance(dtype, str) and dtype == _BLOCK8
-    self._dtype = None if self._blocks else _checks.dtype(owner, name, dtype)
+    self._dtype = None if self._blocks else _checks.dtype(
+        owner, name, dtype, "for example jnp.bfloat16; or 'block8' for 8 bits"
+    )
     narrow = self._dtype is not None and jnp.dtype(self._dtype).itemsize < 4
     if squares and narrow and jnp.dtype(self._dtype) != jnp.bfloat16:
       raise _checks.refuse(
@@ -175,11 +182,12 @@ class Moment:
 # --- eight bits
 
 # A float32 has its exponent above 23 bits. Shifted down by 20, three of those are
-# left: a code is that, less the one of the least number. All that is coded is below
-# 1/2, so that it may be rounded up.
+# left: a code is that, less the one of the least number. An exact average is below
+# 1/2, that of rounded numbers wanders above it: at the last code it is held.
 _SHIFT = 20
-_LEAST_SQUARE = 2.0**-32  # to 1/2 are 248 codes
+_LEAST_SQUARE = 2.0**-32  # to 1/2 are 248 codes, to 1 the other 8
 _FROM_0 = 2.0**-16  # added to a size: evenly spaced from 0 up to there, 120 codes
+_LARGEST = 1 - 2.0**-4  # what the last code stands for, of both kinds
 
 
 def _block_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -229,7 +237,7 @@ def _square(codes: jax.Array) -> jax.Array:
 
 
 def _square_code(x: jax.Array, bits: jax.Array) -> jax.Array:
-  """Codes of numbers in [0, 1/2), up or down by chance; of the least one below it."""
+  """Codes of numbers >= 0, up or down by chance; of the nearest end outside."""
   # Last an operation on two arrays: one on one array, such as a cast, XLA on CPU
   # does again for each use, with all before it.
   return jnp.where(x > _LEAST_SQUARE, _code_above(_LEAST_SQUARE, x, bits), 0)
@@ -242,7 +250,7 @@ def _number(codes: jax.Array) -> jax.Array:
 
 
 def _code(x: jax.Array, bits: jax.Array) -> jax.Array:
-  """Codes of numbers in (-1/2, 1/2), up or down by chance."""
+  """Codes of numbers, up or down by chance; of the nearest end outside."""
   size = _code_above(_FROM_0, jnp.abs(x) + _FROM_0, bits)
   return size | jnp.where(x < 0, jnp.uint8(0x80), jnp.uint8(0))
 
@@ -253,7 +261,7 @@ def _above(least: float, codes: jax.Array) -> jax.Array:
 
 def _code_above(least: float, x: jax.Array, bits: jax.Array) -> jax.Array:
   """The code below x >= least or the one above, by chance with x as the mean."""
-  raised = bits_of(x) + (bits >> (32 - _SHIFT))
+  raised = bits_of(jnp.minimum(x, _LARGEST)) + (bits >> (32 - _SHIFT))
   return ((raised >> _SHIFT) - _first(least)).astype(jnp.uint8)
 
 

@@ -39,20 +39,20 @@ def stacked(
 
   Only for what treats every entry alike, such as Adam, AdamW, Lion, gradient
   descent, and a clip or an estimate over all arrays together. What takes norms or
-  means of each array or looks at rows and columns (`lars`, `lamb`, `novograd`,
-  `cautious`, `adafactor`, `came`, `sm3`, `muon`, `soap`) would take a stack for one
-  array. What goes by paths or masks goes around it, as in
-  `lrax.groups.param_groups(..., lrax.transforms.stacked(tx))`.
+  means of each array or looks at rows and columns (`lars`, `lamb`, `ldog`,
+  `novograd`, `mars`, `cautious`, `adafactor`, `came`, `sm3`, `muon`, `soap`) would
+  take a stack for one array. What goes by paths, ranks or masks goes around it, as
+  in `lrax.groups.param_groups(..., lrax.transforms.stacked(tx))`.
 
   Args:
     transform: any transformation or whole optimizer that is element-wise.
 
   Returns:
     An `optax.GradientTransformationExtraArgs` with the state of `transform`. Updates
-    have the shapes and dtypes of the gradients. Of the keywords of `update`, `grad`
-    is stacked too and `value_fn` still takes the parameters' own tree. Under
+    have the shapes and dtypes that `transform` would give them. Of the keywords of
+    `update`, `grad` is stacked too; `value_fn` takes the parameters' own tree. Under
     `lrax.eval_params` a method that keeps an average of parameters
-    (`schedule_free`) has it in stacks: not for those.
+    (`schedule_free`, `dog`) has it in stacks: not for those.
 
   Raises:
     TypeError: `transform` is no transformation.
@@ -121,18 +121,24 @@ class _Stacks:
     return [_stack([leaves[i] for i in places]) for places in self._places]
 
   def unstack(self, arrays: Any, like: chex.ArrayTree) -> chex.ArrayTree:
-    """The tree of the leaves, in the dtypes of those of `like`."""
+    """The tree of the leaves, in the dtypes of those of `like` that were stacked."""
     leaves = self._treedef.flatten_up_to(like)
     for places, array in zip(self._places, arrays, strict=True):
+      stacked_dtype = _dtype([leaves[i] for i in places])
       for row, i in enumerate(places):
         x = array if len(places) == 1 else lax.index_in_dim(array, row, keepdims=False)
-        leaves[i] = x.astype(jnp.result_type(leaves[i]))
+        # What `transform` made wider is left so, as master_weights needs.
+        same = array.dtype == stacked_dtype
+        leaves[i] = x.astype(jnp.result_type(leaves[i])) if same else x
     return self._treedef.unflatten(leaves)
 
 
 def _stack(leaves: list[jax.Array]) -> jax.Array:
   if len(leaves) == 1:
-    return leaves[0]
+    return jnp.asarray(leaves[0])
+  return jnp.stack([jnp.asarray(x, _dtype(leaves)) for x in leaves])
+
+
+def _dtype(leaves: list[jax.Array]) -> Any:
   # Not jnp.stack's choice, which is the narrow one where a wide one is weak.
-  dtype = functools.reduce(jnp.promote_types, map(jnp.result_type, leaves))
-  return jnp.stack([jnp.asarray(x, dtype) for x in leaves])
+  return functools.reduce(jnp.promote_types, map(jnp.result_type, leaves))

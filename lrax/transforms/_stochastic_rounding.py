@@ -40,7 +40,8 @@ def stochastic_rounding() -> optax.GradientTransformationExtraArgs:
   Returns:
     An `optax.GradientTransformationExtraArgs` with a `StochasticRoundingState`.
     Updates of bfloat16 parameters are float32, in which they are exact:
-    `optax.apply_updates` gives bfloat16 parameters again. `optax.apply_if_finite` and
+    `optax.apply_updates` gives bfloat16 parameters again, where Equinox's function of
+    that name would make them float32. `optax.apply_if_finite` and
     its kin ask for the gradients' dtype: put them in front of this, as in
     `optax.chain(optax.apply_if_finite(tx, 5), lrax.transforms.stochastic_rounding())`.
 

@@ -223,3 +223,11 @@ def test_replicas_make_the_same_trials():
 def test_bad_arguments_are_refused(name, value):
   with pytest.raises(ValueError, match=f'line_search: `{name}` must be'):
     line_search(**{name: value})
+
+
+def test_a_part_of_the_parameters_is_not_what_value_fn_takes():
+  params = {'a': jnp.ones(2), 'b': jnp.ones(2)}
+  tx = optax.masked(lrax.sgd(line_search()), {'a': True, 'b': False})
+  told = {'value': jnp.ones(()), 'value_fn': lambda p: jnp.sum(p['a'] + p['b'])}
+  with pytest.raises(ValueError, match='line_search: `params` must be all that'):
+    tx.update(params, tx.init(params), params, grad=params, **told)

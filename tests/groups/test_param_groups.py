@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -609,3 +610,67 @@ def test_a_failure_shows_in_its_update_and_no_other():
   updates, _ = tx.update(grads, tx.init(tree(0)), tree(0))
   bad = [int(jnp.isnan(u).sum()) for u in jax.tree.leaves(updates)]
   assert bad == [0, 0, 1]
+
+
+PLACING = {
+    'schedule_free_sgd': lambda: lrax.schedule_free_sgd(0.1),
+    'schedule_free_plus': lambda: lrax.schedule_free_plus(1.0),
+    'mechanic': lambda: lrax.mechanic(lrax.transforms.scale_by_adam()),
+    'dadapt_sgd': lrax.dadapt_sgd,
+    'dadapt_adagrad': lrax.dadapt_adagrad,
+    'cocob': lrax.cocob,
+}
+
+
+@pytest.mark.parametrize('name', PLACING)
+@pytest.mark.parametrize(
+    'rate', [0.5, lrax.constant(0.1), unfrozen_at(2)], ids=['factor', 'own', 'later']
+)
+def test_what_places_parameters_takes_no_rates_of_its_own(name, rate):
+  """A tenth of its update would be a tenth of what it corrects, too."""
+  params = {'a': jnp.ones(2), 'b': jnp.ones(2)}
+  with pytest.raises(ValueError, match='`base` must take steps .* use optax.partition'):
+    param_groups([('a', rate), ('b', 1.0)], PLACING[name]()).init(params)
+  tx = param_groups([('a', frozen), ('b', 1.0)], PLACING[name]())
+  told = {'value': jnp.ones(())}
+  updates, _ = tx.update(params, tx.init(params), params, **told)
+  assert updates['a'].tolist() == [0, 0]
+
+
+def test_what_moves_by_places_is_found_by_how_it_moves():
+  """A tenth of the rate moves a tenth as far, for all methods that are let in."""
+  params = {'a': jnp.ones(4), 'b': jnp.ones(4)}
+  steps = 40
+  for name in lrax.optimizers.__all__:
+    tx = _built(name)
+    if tx is None:
+      continue
+    try:
+      tx = param_groups([('a', 0.1), ('b', 1.0)], tx)
+      state = tx.init(params)
+    except ValueError:
+      continue
+    moved = jax.tree.map(jnp.zeros_like, params)
+
+    def step(carry, _, tx=tx):
+      moved, state = carry
+      x = jax.tree.map(jnp.add, params, moved)
+      grads = jax.tree.map(jnp.ones_like, params)
+      updates, state = tx.update(grads, state, params, value=jnp.sum(x['a']))
+      return (jax.tree.map(jnp.add, moved, updates), state), None
+
+    (moved, _), _ = jax.lax.scan(step, (moved, state), length=steps)
+    ratio = moved['a'] / moved['b']
+    np.testing.assert_allclose(ratio, 0.1, rtol=1e-4, err_msg=name)
+
+
+def _built(name):
+  """A member at its defaults; None for what is no optimizer by itself."""
+  member = getattr(lrax.optimizers, name)
+  parameters = inspect.signature(member).parameters
+  if inspect.isclass(member) or 'transform' in parameters:
+    return None
+  required = [n for n, p in parameters.items() if p.default is p.empty]
+  if required not in ([], ['learning_rate']):
+    return None
+  return member(**{n: 1e-3 for n in required})

@@ -174,3 +174,10 @@ def test_refuses_arguments_out_of_range(argument, value):
 def test_refuses_a_warmup_of_a_rate_that_is_given():
   with pytest.raises(ValueError, match='adafactor: `warmup_init` must be None'):
     lrax.adafactor(0.1, warmup_init=1e-6)
+
+
+def test_a_warm_up_longer_than_the_clock_is_refused():
+  with pytest.raises(ValueError, match='adafactor: `warmup_init` must be .* 1e-13'):
+    lrax.adafactor(warmup_init=1e-20)
+  with pytest.raises(TypeError, match='adafactor: `warmup_init` must be a known'):
+    jax.jit(lambda w: lrax.adafactor(warmup_init=w).init(jnp.ones(2)))(1e-6)

@@ -134,3 +134,22 @@ def test_estimates_are_per_group(name):
 def test_zero_gradients_for_ever_move_nothing(name):
   x, _, _ = learn(contract.build(name, eps=0.0), 5, lambda t: 0.0)
   assert x.tolist() == [1.0, -1.0, 1.0]
+
+
+@every
+def test_the_derivative_by_the_rate_after_several_updates(name, x64):
+  """Of nothing that a hand may have put in the schedule's place."""
+  start = jnp.array([1.0, -1.0, 0.5])
+
+  def end(rate):
+    tx = contract.build(name, learning_rate=rate)
+    x, state = start, tx.init(start)
+    for t in range(4):
+      updates, state = tx.update(jnp.sin(x) + 0.1 * t, state, x)
+      x = optax.apply_updates(x, updates)
+    return jnp.sum(x)
+
+  derivative = jax.grad(end)(jnp.float64(0.7))
+  around = [end(jnp.float64(0.7 + h)) for h in (1e-6, -1e-6)]
+  # Of sums of about 1 the difference has ten digits left, 1e-10 / 2e-6.
+  np.testing.assert_allclose(derivative, (around[0] - around[1]) / 2e-6, atol=2e-4)

@@ -555,3 +555,37 @@ def test_inside_jit_with_the_init_of_the_new_optimizer():
   mu, _ = moments(4)
   for name in PARAMS:
     np.testing.assert_allclose(state[0].mu[name], mu[name], rtol=1e-5, atol=1e-6)
+
+
+def _narrow(mu_dtype=None, nu_dtype=None):
+  return lrax.adam(0.1, B1, B2, mu_dtype=mu_dtype, nu_dtype=nu_dtype)
+
+
+@pytest.mark.parametrize('before, after', [
+    ((None, None), ('block8', 'block8')),
+    ((None, None), (None, 'block8')),
+    (('block8', 'block8'), (None, None)),
+    (('block8', None), ('block8', 'block8')),
+])
+def test_moments_in_another_format_leave_their_count_behind(before, after):
+  """With a count of 3 and moments of 0 the first steps would be three times as long."""
+  params = {'w': jnp.ones((64, 128))}
+  old, new = _narrow(*before), _narrow(*after)
+  state = old.init(params)
+  for _ in range(3):
+    _, state = old.update(params, state, params)
+  moved = lrax.transplant(state, new.init(params))
+  start = new.init(params)[0]
+  assert_equal(moved.state[0], start)
+  assert moved.state[1].step == 3  # the policy's clock is its own
+
+
+def test_moments_in_the_same_narrow_format_go_along():
+  params = {'w': jnp.ones((64, 128))}
+  tx = _narrow('block8', jnp.bfloat16)
+  state = tx.init(params)
+  for _ in range(3):
+    _, state = tx.update(params, state, params)
+  moved = lrax.transplant(state, tx.init(params))
+  assert_equal(moved.state, state)
+  assert not moved.fresh and not moved.dropped

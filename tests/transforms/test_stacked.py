@@ -151,3 +151,34 @@ def test_refusals():
   x = {'a': jnp.ones(3)}
   with pytest.raises(ValueError, match='stacked: `params` must be given'):
     tx.update(x, tx.init(x))
+
+
+@pytest.mark.parametrize('name', ['master_weights', 'stochastic_rounding'])
+def test_updates_that_are_wider_stay_so(name):
+  """Of bfloat16 parameters those of master_weights are exact in float32 only."""
+  params = {k: jnp.full(64, 1.0 + i, jnp.bfloat16) for i, k in enumerate('abc')}
+  link = getattr(lrax.transforms, name)
+  make = lambda: optax.chain(lrax.sgd(3e-4), link())
+
+  def run(tx):
+    x, state = params, tx.init(params)
+    step = jax.jit(tx.update)
+    for _ in range(30):
+      updates, state = step(params, state, x)
+      assert {u.dtype for u in updates.values()} == {jnp.dtype(jnp.float32)}
+      x = optax.apply_updates(x, updates)
+    return x
+
+  x, y = run(make()), run(stacked(make()))
+  if name == 'master_weights':  # the other one has other chances
+    jax.tree.map(np.testing.assert_array_equal, x, y)
+  mean = lambda tree: np.mean([x.astype(jnp.float32).mean() for x in tree.values()])
+  # 30 steps of 3e-4 of each; two roundings to nearest would leave it where it is.
+  assert mean(y) == pytest.approx(2 * (1 - 30 * 3e-4), abs=2e-3)
+
+
+def test_an_average_in_stacks_is_no_average_of_the_parameters():
+  params = {'a': jnp.ones(3), 'b': jnp.ones(3)}
+  state = stacked(lrax.schedule_free_sgd(0.1)).init(params)
+  with pytest.raises(ValueError, match='eval_params: `params` must have the tree'):
+    lrax.eval_params(state, params)
