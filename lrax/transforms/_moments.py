@@ -35,10 +35,10 @@ class Block8(NamedTuple):
   A number is a small float, of three bits behind the point, times a power of two
   that belongs to the block and is above `bound`. What is not finite makes the block
   NaN. A block is the trailing axes of the array, as few as hold 64 numbers: a row of
-  a matrix, all of a vector. What is 2**16 times smaller than the largest of its block
-  is 0, of squares 2**32 times. An array is cut along its other axes as its parameter
-  is. Rounded up or down by chance, an average is right in its mean, and wanders by an
-  eighth of itself or two: the more, the nearer its decay is to 1.
+  a matrix, all of a vector; an array is cut along its other axes as its parameter is.
+  Near 0 numbers are a 2**19th of the unit apart, and squares are at least a 2**32nd
+  of it. Rounded up or down by chance, an average is right in its mean, and wanders by
+  an eighth of itself or two: the more, the nearer its decay is to 1.
   """
 
   codes: jax.Array  # uint8, parameter's shape
