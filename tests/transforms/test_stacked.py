@@ -129,19 +129,14 @@ def test_inside_groups():
 
 
 def test_a_stack_is_compiled_with_few_kernels():
-  """400 arrays: 3 kernels of Adam for all, and places that repeat."""
-  params = [jnp.ones(100)] * 400
-
-  def distinct(tx):
-    update = jax.jit(tx.update).lower(params, tx.init(params), params)
-    text = update.compile().as_text()
-    bodies = re.findall(r'^%fused_computation\S* \(.*?^}', text, re.M | re.S)
-    assert len(bodies) >= 400  # one at least for each update
-    names = re.compile(r'%[\w.\-]+|, metadata=\{[^}]*\}|\S+: ')
-    return len({names.sub('', body) for body in bodies})
-
-  count = distinct(stacked(lrax.adam(0.1)))
-  assert count < 100 < distinct(optax.flatten(lrax.adam(0.1)))
+  """256 arrays: a few kernels of Adam for all, and 64 places that repeat."""
+  params, tx = [jnp.ones(100)] * 256, stacked(lrax.adam(0.1))
+  update = jax.jit(tx.update).lower(params, tx.init(params), params)
+  text = update.compile().as_text()
+  bodies = re.findall(r'^%fused_computation\S* \(.*?^}', text, re.M | re.S)
+  assert len(bodies) >= 256  # one at least for each update
+  names = re.compile(r'%[\w.\-]+|, metadata=\{[^}]*\}|\S+: ')
+  assert len({names.sub('', body) for body in bodies}) < 100
 
 
 def test_refusals():
