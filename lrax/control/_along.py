@@ -78,9 +78,8 @@ def needs_shapes(owner: str, memory: chex.ArrayTree, updates: chex.ArrayTree) ->
 
 def on(tree: chex.ArrayTree, like: chex.ArrayTree) -> chex.ArrayTree:
   """The tree without what `optax.masked` has taken out of `like`."""
-  masked = lambda x: isinstance(x, optax.MaskedNode)
-  keep = lambda a, b: a if masked(a) else b
-  return jax.tree.map(keep, like, tree, is_leaf=masked)
+  keep = lambda a, b: a if _is_masked(a) else b
+  return jax.tree.map(keep, like, tree, is_leaf=_is_masked)
 
 
 def inner(left: chex.ArrayTree, right: chex.ArrayTree) -> jax.Array:
@@ -91,9 +90,8 @@ def inner(left: chex.ArrayTree, right: chex.ArrayTree) -> jax.Array:
   be in the second.
   """
   dtype = _types.rate_dtype()
-  masked = lambda x: isinstance(x, optax.MaskedNode)
-  leaves, treedef = jax.tree.flatten(left, is_leaf=masked)
-  if all(masked(leaf) for leaf in leaves):
+  leaves, treedef = jax.tree.flatten(left, is_leaf=_is_masked)
+  if all(map(_is_masked, leaves)):
     return jnp.zeros((), dtype)
   pairs = zip(leaves, treedef.flatten_up_to(right))
 
@@ -101,7 +99,11 @@ def inner(left: chex.ArrayTree, right: chex.ArrayTree) -> jax.Array:
     a, b = (_wide(x, dtype) for x in pair)
     return jnp.real(a * jnp.conj(b)) if jnp.iscomplexobj(a) else a * b
 
-  return sum_all(product, [pair for pair in pairs if not masked(pair[0])], dtype)
+  return sum_all(product, [pair for pair in pairs if not _is_masked(pair[0])], dtype)
+
+
+def _is_masked(x: Any) -> bool:
+  return isinstance(x, optax.MaskedNode)
 
 
 def _wide(x: Any, dtype: Any) -> jax.Array:
@@ -132,8 +134,7 @@ def loss_along(
         'the loss on the batch of this update', TypeError,
     )
   params, step = parameters(owner, signals), direction(owner, signals)
-  is_masked = lambda x: isinstance(x, optax.MaskedNode)
-  if any(map(is_masked, jax.tree.leaves(params, is_leaf=is_masked))):
+  if any(map(_is_masked, jax.tree.leaves(params, is_leaf=_is_masked))):
     raise ValueError(
         f'{owner}: `params` must be all that `value_fn` takes, got a tree of which'
         ' optax.masked or optax.partition left a part out; put the policy outside of'

@@ -74,7 +74,15 @@ def square(x: jax.Array) -> jax.Array:
   return jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else x * x
 
 
-def safe_divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-  """`numerator / denominator`, and 0 where the denominator is 0."""
+def safe_divide(
+    numerator: jax.Array, denominator: jax.Array, least: Any = 0.0
+) -> jax.Array:
+  """`numerator / denominator`, and 0 where the denominator is 0.
+
+  `least` is what the denominator is known to be no less than, such as an eps that
+  was added: where it is a number that XLA does not flush to 0, nothing is guarded.
+  """
+  if isinstance(least, float) and least >= float(jnp.finfo(jnp.float32).tiny):
+    return numerator / denominator
   zero = denominator == 0
   return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))

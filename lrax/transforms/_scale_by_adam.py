@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import jax.numpy as jnp
@@ -86,8 +85,6 @@ def scale_by_adam(
   b2 = _checks.decay('scale_by_adam', 'b2', b2)
   eps = _checks.non_negative('scale_by_adam', 'eps', eps)
   eps_root = _checks.non_negative('scale_by_adam', 'eps_root', eps_root)
-  # A float32 that is not a denormal, which XLA may flush to 0.
-  above_0 = isinstance(eps, float) and eps >= float(jnp.finfo(jnp.float32).tiny)
   nesterov = _checks.flag('scale_by_adam', 'nesterov', nesterov)
   gradients = _moments.Moment('scale_by_adam', 'mu_dtype', mu_dtype)
   squares = _moments.Moment('scale_by_adam', 'nu_dtype', nu_dtype, squares=True)
@@ -123,8 +120,8 @@ def scale_by_adam(
       else:
         hat = moment / now.astype(real)
       scale = jnp.sqrt(square / root.astype(real) + eps_root) + eps
-      divide = operator.truediv if above_0 else _leafwise.safe_divide
-      return divide(hat, scale).astype(g.dtype), mu, nu
+      step = _leafwise.safe_divide(hat, scale, eps).astype(g.dtype)
+      return step, mu, nu
 
     if not (gradients.by_chance or squares.by_chance):
       leaf = traced_once(leaf, updates)

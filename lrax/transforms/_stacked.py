@@ -136,7 +136,8 @@ class _Stacks:
 def _stack(leaves: list[jax.Array]) -> jax.Array:
   if len(leaves) == 1:
     return jnp.asarray(leaves[0])
-  return jnp.stack([jnp.asarray(x, _dtype(leaves)) for x in leaves])
+  dtype = _dtype(leaves)
+  return jnp.stack([jnp.asarray(x, dtype) for x in leaves])
 
 
 def _dtype(leaves: list[jax.Array]) -> Any:

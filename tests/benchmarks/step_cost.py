@@ -66,7 +66,7 @@ TREES = {
     ),
     'c': Tree(
         '2,000 leaves of 1,000', [(1000,)] * 2000, ('lrax', 'stacked', 'torch'),
-        (Limits('lrax', 'optax', 1.1, 0.5), Limits('stacked', 'optax', 0.8, 0.5)),
+        (Limits('lrax', 'optax', 0.8, 0.5), Limits('stacked', 'optax', 0.8, 0.5)),
     ),
 }
 PEAK, WARMUP, STEPS = 1e-3, 1000, 100_000

@@ -619,6 +619,7 @@ PLACING = {
     'dadapt_sgd': lrax.dadapt_sgd,
     'dadapt_adagrad': lrax.dadapt_adagrad,
     'cocob': lrax.cocob,
+    "Optax's schedule_free": lambda: optax.contrib.schedule_free(lrax.sgd(0.1), 0.1),
 }
 
 
@@ -645,7 +646,7 @@ def test_what_moves_by_places_is_found_by_how_it_moves():
   array's rate grows with how far it has come itself.
   """
   params = {'a': jnp.ones(4), 'b': jnp.ones(4)}
-  grads = params
+  grads, refused = params, set()
   for name in lrax.optimizers.__all__:
     tx = None if name == 'ldog' else _built(name)
     if tx is None:
@@ -654,6 +655,7 @@ def test_what_moves_by_places_is_found_by_how_it_moves():
       tx = param_groups([('a', 0.1), ('b', 1.0)], tx)
       state = tx.init(params)
     except ValueError:
+      refused.add(name)
       continue
     x = params
     for _ in range(6):
@@ -661,6 +663,10 @@ def test_what_moves_by_places_is_found_by_how_it_moves():
       x = optax.apply_updates(x, updates)
     ratio = (x['a'] - 1) / (x['b'] - 1)
     np.testing.assert_allclose(ratio, 0.1, rtol=0.05, err_msg=name)
+  assert refused == {
+      'cocob', 'dadapt_adagrad', 'dadapt_sgd', 'schedule_free_adamw',
+      'schedule_free_plus', 'schedule_free_sgd',
+  }
 
 
 def _built(name):

@@ -177,8 +177,8 @@ def test_scales_from_the_least_to_the_greatest():
 def test_no_number_leaves_the_range_of_its_codes(b1):
   """Rounded by chance, averages wander: past the last code they would begin anew.
 
-  3000 updates of Adam under constant gradients, of 8192 numbers: with codes that wrap
-  around one of them was 46,143 times too large.
+  3000 updates of Adam under constant gradients, of 8192 numbers: a nu that begins anew
+  makes a step thousands of times too long, a mu none at all.
   """
   tx = lrax.transforms.scale_by_adam(b1, mu_dtype='block8', nu_dtype='block8')
   g = jnp.ones((64, 128)) * jnp.where(jnp.arange(128) == 5, 10.0, -1.0)
@@ -365,3 +365,9 @@ def test_refusals(name):
         member(0.1, **{argument: wrong})
   with pytest.raises(ValueError, match="`nu_dtype` must be .*'block8'"):
     member(0.1, nu_dtype=jnp.float16)
+
+
+@pytest.mark.parametrize('dtype', ['Block8', 'int8', 'block4'])
+def test_who_misnames_the_format_is_told_its_name(dtype):
+  with pytest.raises(TypeError, match="`mu_dtype` must be .* or 'block8' for 8 bits"):
+    lrax.adamw(0.1, mu_dtype=dtype)
