@@ -2,7 +2,8 @@
 
 Optimizers, schedules and the functions that read and change a run's learning
 rate are here; the tools are in subpackages: `lrax.tune` finds a rate,
-`lrax.tasks` says what to train, `lrax.plot` draws.
+`lrax.scale` carries it over to another batch or width, `lrax.tasks` says what
+to train, `lrax.plot` draws.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ from lrax.state import transplant
 
 if TYPE_CHECKING:
   from lrax import plot
+  from lrax import scale
   from lrax import tasks
   from lrax import tune
 
@@ -184,6 +186,7 @@ __all__ = [
     'restart_schedule',
     'rex',
     'rmsprop',
+    'scale',
     'scale_learning_rate',
     'schedule',
     'schedule_free',
@@ -218,7 +221,7 @@ __all__ = [
 
 # The tools are imported when they are first used: training does not need them,
 # and `import lrax` costs what `import optax, chex` costs.
-_TOOLS = ('plot', 'tasks', 'tune')
+_TOOLS = ('plot', 'scale', 'tasks', 'tune')
 
 
 def __getattr__(name: str) -> object:

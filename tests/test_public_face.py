@@ -18,7 +18,7 @@ PACKAGES = sorted(p.parent for p in FILES if p.name == '__init__.py')
 
 # From the bottom up. What stands in one line is on one level.
 LEVELS = (
-    ('_types', '_traced_once'),
+    ('_types', '_traced_once', '_advice'),
     ('_sum_all',),
     ('_call',),
     ('_evaluate',),

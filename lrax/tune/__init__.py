@@ -1,19 +1,33 @@
 """Choosing a learning rate: the range test and the verified recommendation."""
 
+from lrax._advice import Advice
 from lrax.tune._find import find
 from lrax.tune._find import Found
+from lrax.tune._find_runs import Progress
+from lrax.tune._heuristics import below_divergence
+from lrax.tune._heuristics import cyclical_bounds
+from lrax.tune._heuristics import default_rate
+from lrax.tune._heuristics import rate_ladder
+from lrax.tune._objective import Row
+from lrax.tune._objective import Trial
 from lrax.tune._range_test import range_test
 from lrax.tune._range_test import RangeTest
-from lrax.tune._search import Progress
-from lrax.tune._search import Row
-from lrax.tune._search import Trial
+from lrax.tune._sweep import Sweep
+from lrax.tune._sweep import sweep
 
 __all__ = [
+    'Advice',
     'Found',
     'Progress',
     'RangeTest',
     'Row',
+    'Sweep',
     'Trial',
+    'below_divergence',
+    'cyclical_bounds',
+    'default_rate',
     'find',
     'range_test',
+    'rate_ladder',
+    'sweep',
 ]

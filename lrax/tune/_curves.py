@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 _EMA = 0.9  # share kept by the running average that the stop rule watches
@@ -10,8 +14,8 @@ _LEAP = 10  # times the median difference, by which the first losses leap
 _CEILING = 5  # losses whose highest is where a curve is cut
 
 
-def diverged(losses: np.ndarray) -> int | None:
-  """The first step at which a run is seen to diverge, or None.
+class Watch(NamedTuple):
+  """What tells, loss by loss, that a run has diverged; all are scalars.
 
   A run has diverged where its loss is not finite, or where its running average
   (bias-corrected, keeping 0.9) has risen above where it began, the mean of the
@@ -21,37 +25,71 @@ def diverged(losses: np.ndarray) -> int | None:
   by ten times their median difference, the loss leapt at once and began at the
   first. There are differences only, so the rule holds for negative losses too,
   and for any unit.
+  """
+
+  average: jax.Array  # of the losses, not corrected for its start at 0
+  best: jax.Array  # the lowest corrected average
+  start: jax.Array  # where the curve began; known after the first ten losses
+  noise: jax.Array  # as much as it may rise by noise alone
+  diverged: jax.Array  # bool
+
+
+def watch_from(dtype: np.dtype) -> Watch:
+  """Before the first loss."""
+  zero = jnp.zeros((), dtype)
+  return Watch(zero, zero + jnp.inf, zero, zero, jnp.zeros((), bool))
+
+
+def watch(before: Watch, losses: jax.Array, step: jax.Array) -> Watch:
+  """After `losses[step]`, the ones up to it being known.
 
   Args:
+    before: after the loss before.
     losses: (steps,), the loss before each update.
+    step: int32, ().
   """
-  finite = np.isfinite(losses)
-  end = len(losses) if finite.all() else int(np.argmin(finite))
-  good = np.asarray(losses[:end], np.float64)
-  if len(good) > _WARM:
-    start = good[:_WARM].mean()
-    steps = np.abs(np.diff(good[:_WARM]))
-    if start - good[0] > _LEAP * np.median(steps):
-      start = good[0]  # it leapt at once: the first loss tells where it began
-    # Differences of neighbours, so that a trend does not count as noise; and
-    # what a float32 loss cannot resolve.
-    noise = steps.mean() + 1e-6 * abs(start)
-    average = _running_average(good)
-    best = np.minimum.accumulate(average)
-    bad = average - start > np.maximum(start - best, 4 * noise)
-    bad[:_WARM] = False
-    if bad.any():
-      return int(np.argmax(bad))
-  return None if end == len(losses) else end
+  loss = losses[step]
+  average = _EMA * before.average + (1 - _EMA) * loss
+  corrected = average / (1 - _EMA ** (step + 1).astype(losses.dtype))
+  best = jnp.minimum(before.best, corrected)
+  if len(losses) <= _WARM:
+    return before._replace(diverged=before.diverged | ~jnp.isfinite(loss))
+  start, noise = jax.lax.cond(
+      step == _WARM - 1,
+      lambda: _level_and_noise(losses),
+      lambda: (before.start, before.noise),
+  )
+  rise = corrected - start > jnp.maximum(start - best, 4 * noise)
+  bad = (step >= _WARM) & rise | ~jnp.isfinite(loss)
+  return Watch(average, best, start, noise, before.diverged | bad)
 
 
-def _running_average(losses: np.ndarray) -> np.ndarray:
-  average, weight, result = 0.0, 0.0, []
-  for loss in losses:
-    average = _EMA * average + (1 - _EMA) * loss
-    weight = _EMA * weight + (1 - _EMA)
-    result.append(average / weight)
-  return np.asarray(result)
+def _level_and_noise(losses: jax.Array) -> tuple[jax.Array, jax.Array]:
+  first = losses[:_WARM]
+  # Differences of neighbours, so that a trend does not count as noise; and what
+  # a float32 loss cannot resolve.
+  steps = jnp.abs(jnp.diff(first))
+  start = first.mean()
+  # The median is under what more than half of them are under.
+  leapt = jnp.sum(_LEAP * steps < start - first[0]) > len(steps) // 2
+  start = jnp.where(leapt, first[0], start)  # the first tells where it began
+  return start, steps.mean() + 1e-6 * jnp.abs(start)
+
+
+def gain(losses: np.ndarray) -> float:
+  """How far a run's loss fell from its first to its last ones.
+
+  The last are its last tenth, at least ten if there are as many; NaN where the
+  loss was not finite at either end.
+
+  Args:
+    losses: (steps done,).
+  """
+  if not len(losses):
+    return np.nan
+  last = losses[-max(_WARM, len(losses) // 10) :]
+  gained = float(losses[0] - last.mean())
+  return gained if np.isfinite(gained) else np.nan
 
 
 def smooth(losses: np.ndarray, keep: float) -> np.ndarray:

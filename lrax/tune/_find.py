@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
-import functools
 from typing import Any
 
 from lrax import _checks
-from lrax import schedules
 from lrax import tasks
+from lrax.tune import _find_runs
+from lrax.tune import _objective
+from lrax.tune import _plain
 from lrax.tune import _range_test
-from lrax.tune import _search
-from lrax.tune import _train
 from lrax.tune import _verdict
-
-SCHEDULES = {
-    'cosine': lambda rate, steps: schedules.cosine_annealing(rate, steps),
-    'linear': lambda rate, steps: schedules.linear(rate, 0.0, steps),
-    'constant': lambda rate, steps: schedules.constant(rate),
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +51,7 @@ class Found:
   interval: tuple[float, float]
   validation_loss: float
   noise: float
-  rows: tuple[_search.Row, ...]
+  rows: tuple[_objective.Row, ...]
   range_test: _range_test.RangeTest
   steps: int
   seeds: tuple[int, ...]
@@ -92,7 +85,7 @@ class Found:
   def to_dict(self) -> dict[str, Any]:
     """Everything as plain values; NaN as None, so that it is valid JSON."""
     result = {
-        field.name: _range_test.plain(getattr(self, field.name))
+        field.name: _plain.plain(getattr(self, field.name))
         for field in dataclasses.fields(self)
         if field.name not in ('rows', 'range_test')
     }
@@ -110,7 +103,7 @@ def find(
     seeds: Sequence[int] | int = 3,
     schedule: Any = 'cosine',
     budget: int | None = None,
-    on_progress: Callable[[_search.Progress], None] | None = None,
+    on_progress: Callable[[_find_runs.Progress], None] | None = None,
 ) -> Found:
   """Recommends a learning rate, with the evidence: which was tried, and how sure.
 
@@ -165,56 +158,31 @@ def find(
     True
   """
   owner = 'find'
-  trainer = _train.trainer(task, optimizer, owner)
-  run_steps = task.steps
-  if steps is not None:
-    run_steps = int(_checks.positive_steps(owner, 'steps', steps))
-  search = _search.Search(
-      trainer=trainer,
-      steps=run_steps,
-      seeds=_range_test.as_seeds(seeds, owner),
-      shape=_as_schedule(schedule, owner),
+  objective = _objective.Objective(
+      task, optimizer, schedule, steps, _range_test.as_seeds(seeds, owner), owner
+  )
+  search = _find_runs.Search(
+      objective=objective,
       budget=_checks.optional(_checks.positive_steps)(owner, 'budget', budget),
       tell=on_progress or (lambda progress: None),
   )
-  trainer.check_validation()
   test = search.range_test()
   search.sweep(test.learning_rate)
-  text = schedule if isinstance(schedule, str) else _name(schedule)
   choice = _verdict.choose(search, test.learning_rate)
   # A smaller rate than the best may be chosen: it too has neighbours.
   while search.surround(choice.learning_rate):
     choice = _verdict.choose(search, test.learning_rate)
   found = Found(
       task=task.name,
-      optimizer=_name(optimizer),
-      schedule=text,
+      optimizer=objective.names[0],
+      schedule=objective.names[1],
       rows=tuple(search.sorted_rows()),
       range_test=test,
-      steps=run_steps,
-      seeds=search.seeds,
+      steps=objective.steps,
+      seeds=objective.seeds,
       steps_spent=search.spent,
       verdict='',
       **choice._asdict(),
   )
   verdict = _verdict.in_words(found, search.out_of_budget)
   return dataclasses.replace(found, verdict=verdict)
-
-
-def _as_schedule(schedule: Any, owner: str) -> Callable[[Any, int], Any]:
-  if callable(schedule) and not hasattr(schedule, 'init'):
-    return schedule
-  return SCHEDULES[_checks.choice(*SCHEDULES)(owner, 'schedule', schedule)]
-
-
-def _name(function: Any) -> str:
-  """What to call a function in a report."""
-  if isinstance(function, functools.partial):
-    arguments = [f'{v!r}' for v in function.args]
-    arguments += [f'{k}={v!r}' for k, v in function.keywords.items()]
-    return f"{_name(function.func)}({', '.join(arguments)})"
-  return function if isinstance(function, str) else getattr(
-      function, '__name__', type(function).__name__
-  )
-
-

@@ -12,7 +12,9 @@ import numpy as np
 from lrax import _checks
 from lrax import tasks
 from lrax.tune import _curves
-from lrax.tune import _train
+from lrax.tune import _engine
+from lrax.tune import _objective
+from lrax.tune import _plain
 
 RULES = ('minimum/10', 'steepest', 'valley')
 
@@ -68,22 +70,9 @@ class RangeTest:
   def to_dict(self) -> dict[str, Any]:
     """Everything as plain values; NaN as None, so that it is valid JSON."""
     return {
-        field.name: plain(getattr(self, field.name))
+        field.name: _plain.plain(getattr(self, field.name))
         for field in dataclasses.fields(self)
     }
-
-
-def plain(value: Any) -> Any:
-  """Plain Python of arrays and numbers, None where they are not finite."""
-  if isinstance(value, np.ndarray):
-    return [plain(v) for v in value]
-  if isinstance(value, (tuple, list)):
-    return [plain(v) for v in value]
-  if isinstance(value, dict):
-    return {k: plain(v) for k, v in value.items()}
-  if isinstance(value, (float, np.floating)):
-    return float(value) if np.isfinite(value) else None
-  return value.item() if isinstance(value, np.generic) else value
 
 
 def range_test(
@@ -158,15 +147,18 @@ def range_test(
   )(owner, 'steps', steps)
   rule = _checks.choice(*RULES)(owner, 'rule', rule)
   smoothing = _checks.decay(owner, 'smoothing', smoothing)
-  trainer = _train.trainer(task, optimizer, owner)
+  objective = _objective.Objective(
+      task, optimizer, 'constant', steps, as_seeds(seeds, owner), owner,
+      validates=False,
+  )
   return run(
-      trainer, min_value, max_value, steps, as_seeds(seeds, owner), rule,
-      smoothing, on_seed,
+      objective.engine, min_value, max_value, steps, objective.seeds, rule, smoothing,
+      on_seed,
   )
 
 
 def run(
-    trainer: _train.Trainer,
+    engine: _engine.Engine,
     min_value: float,
     max_value: float,
     steps: int,
@@ -175,22 +167,26 @@ def run(
     smoothing: float = 0.6,
     on_seed: Callable[[int, int], None] | None = None,
 ) -> RangeTest:
-  """The range test of a trainer that is compiled already."""
+  """The range test of an engine, which may be compiled already."""
   ramp = min_value * (max_value / min_value) ** (np.arange(steps) / (steps - 1))
-  losses = np.full((len(seeds), steps), np.nan)
+  done = []
+
+  def told(place: int, runs: _engine.Runs) -> None:
+    done.append(place)
+    if on_seed is not None:
+      on_seed(len(done), len(seeds))
+
+  trials = _engine.Trials(np.tile(ramp, (len(seeds), 1)), np.asarray(seeds))
+  runs = engine.run(trials, told, validate=False)
+  losses = runs.losses[:, :steps]
   smoothed = np.full((len(seeds), steps), np.nan)
   diverged_at = np.full(len(seeds), np.nan)
-  stop = lambda losses: _curves.diverged(losses) is not None
-  for row, seed in enumerate(seeds):
-    seen = trainer.run(ramp, seed, stop, validate=False).losses
-    end = _curves.diverged(seen)
-    if end is not None:
+  for row, end in enumerate(runs.steps_done):
+    if runs.diverged[row]:
+      end -= 1  # the loss that was seen to diverge
       diverged_at[row] = ramp[end]
-    seen = seen[:end]
-    losses[row, : len(seen)] = seen
-    smoothed[row, : len(seen)] = _curves.smooth(seen, smoothing)
-    if on_seed is not None:
-      on_seed(row + 1, len(seeds))
+      losses[row, end] = np.nan
+    smoothed[row, :end] = _curves.smooth(losses[row, :end], smoothing)
   shared = int(np.isfinite(smoothed).all(axis=0).sum())
   mean, spread = np.full(steps, np.nan), np.full(steps, np.nan)
   mean[:shared] = smoothed[:, :shared].mean(axis=0)
@@ -202,7 +198,7 @@ def run(
   stable = [_last_stable(ramp, s, n) for s, n, f in zip(smoothed, noises, fell) if f]
   largest = float(min(stable)) if np.isfinite(suggestion) else np.nan
   return RangeTest(
-      task=trainer.task.name,
+      task=engine.task.name,
       learning_rates=ramp,
       losses=losses,
       smoothed=smoothed,

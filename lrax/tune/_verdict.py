@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrax.tune import _search
+from lrax.tune import _find_runs
+from lrax.tune import _objective
 
 
 class Choice(NamedTuple):
@@ -25,7 +26,7 @@ class Choice(NamedTuple):
 _NOTHING = Choice(np.nan, np.nan, (np.nan, np.nan), np.nan, np.nan, False)
 
 
-def choose(search: _search.Search, suggestion: float) -> Choice:
+def choose(search: _find_runs.Search, suggestion: float) -> Choice:
   """Picks from the rows; `suggestion` is the range test's, NaN if it had none."""
   best = search.best()
   if best is None:
@@ -53,7 +54,8 @@ def choose(search: _search.Search, suggestion: float) -> Choice:
 
 
 def _reach(
-    rows: Sequence[_search.Row], start: int, way: int, slack: float, least: float = 0.0
+    rows: Sequence[_objective.Row], start: int, way: int, slack: float,
+    least: float = 0.0,
 ) -> int:
   """How far rows on one side of `start` stay within `slack` of its loss."""
   limit, index = rows[start].validation_loss + slack, start
@@ -66,13 +68,13 @@ def _reach(
   return index
 
 
-def _hidden(rows: Sequence[_search.Row], noise: float) -> bool:
+def _hidden(rows: Sequence[_objective.Row], noise: float) -> bool:
   """Whether all rates that trained are within noise of each other."""
   finite = [r.validation_loss for r in rows if np.isfinite(r.validation_loss)]
   return max(finite) - min(finite) <= 2 * np.nan_to_num(noise)
 
 
-def _noise(search: _search.Search, best: int) -> float:
+def _noise(search: _find_runs.Search, best: int) -> float:
   """Standard error of the difference of two rates' mean losses, near the best.
 
   The losses are rates x seeds. What is left after taking off each rate's and
@@ -84,11 +86,20 @@ def _noise(search: _search.Search, best: int) -> float:
       for place, row in search.rows.items()
       if abs(place - best) <= 4 and np.isfinite(row.validation_loss)
   ])
-  rates, seeds = table.shape
-  if rates < 2 or seeds < 2:
+  return noise(table)
+
+
+def noise(table: np.ndarray) -> float:
+  """Standard error of the difference of two rows' means; NaN where unknown.
+
+  Args:
+    table: (points, seeds), validation losses.
+  """
+  if table.ndim < 2 or min(table.shape) < 2:
     return np.nan
+  points, seeds = table.shape
   rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
-  variance = (rest**2).sum() / ((rates - 1) * (seeds - 1))
+  variance = (rest**2).sum() / ((points - 1) * (seeds - 1))
   return float(np.sqrt(2 * variance / seeds))
 
 
@@ -150,5 +161,50 @@ def in_words(found: Any, out_of_budget: bool) -> str:
     said.append(
         'The budget ended the search: neighbours are a factor of'
         f' {found.ratio:.2g} apart.'
+    )
+  return ' '.join(said)
+
+
+def in_short(point: Any) -> str:
+  """A point as a person would write it: learning_rate=0.01, b2=0.95."""
+  show = lambda value: f'{value:.3g}' if isinstance(value, float) else str(value)
+  return ', '.join(f'{name}={show(value)}' for name, value in point.items())
+
+
+def of_search(searched: Any) -> str:
+  """The verdict of a `Searched`."""
+  tried = _many(len(searched.rows), 'point')
+  if searched.best is None:
+    return (
+        f'None of {tried} trained {searched.task} with {searched.optimizer}: every'
+        ' one diverged. Lower the rates, or check the loss and the data.'
+    )
+  said = [
+      f'{in_short(searched.best)} is the best of {tried} for {searched.task} with'
+      f' {searched.optimizer} and the {searched.schedule} schedule over'
+      f" {_many(searched.steps, 'step')}: validation loss"
+      f' {searched.validation_loss:.4g}, mean of {_many(len(searched.seeds), "seed")}.'
+  ]
+  if len(searched.history) > 1:
+    changes = len(searched.history) - 1
+    said.append(f'It changed its hyperparameters {_many(changes, "time")} on the way.')
+  losses = [row.validation_loss for row in searched.rows]
+  if np.isnan(searched.noise):
+    said.append('The noise is not known: pass more seeds to see it.')
+  else:
+    limit = searched.validation_loss + 2 * searched.noise
+    near = sum(loss <= limit for loss in losses) - 1
+    others = f'{near} of the others {"is" if near == 1 else "are"}' if near else (
+        'No other point is'
+    )
+    said.append(f'{others} within noise (±{2 * searched.noise:.2g}) of it.')
+  if gone := sum(row.diverged > 0 for row in searched.rows):
+    said.append(f'{_many(gone, "point")} diverged.')
+  for name, (low, high) in searched.widened.items():
+    said.append(f'The range of {name} was widened to {low:.2g} to {high:.2g}.')
+  if searched.edges:
+    said.append(
+        f'The best lies on the edge of {" and ".join(searched.edges)}: look further'
+        ' there.'
     )
   return ' '.join(said)

@@ -51,8 +51,6 @@ from lrax import optimizers
 from lrax import tasks
 from lrax import transforms
 from lrax import tune
-from lrax.tune import _find
-from lrax.tune import _train
 
 TASKS = ('digits', 'packages', 'characters')
 TUNING_SEED = 1000
@@ -239,12 +237,15 @@ def _measured(cell: Cell, method: Method) -> Cell:
     rate = found.learning_rate
     if np.isnan(rate):
       return dataclasses.replace(cell, error=found.verdict)
-  trainer = _train.trainer(task, method.build, 'convergence')
-  policy = _find.SCHEDULES[shape](rate, cell.steps)
-  per_step = np.asarray(policy(jnp.arange(cell.steps)))
-  runs = [trainer.run(per_step, seed) for seed in range(cell.seeds)]
-  losses = tuple(run.validation_loss for run in runs)
-  training = float(np.mean([run.losses[-20:].mean() for run in runs]))
+  swept = tune.sweep(
+      task, [rate], optimizer=method.build, schedule=shape, steps=cell.steps,
+      seeds=cell.seeds,
+  )
+  losses = tuple(swept.validation_loss[0].tolist())
+  last = [run[:done][-20:].mean() for run, done in zip(
+      swept.losses[0], swept.steps_done[0]
+  )]
+  training = float(np.mean(last))
   return dataclasses.replace(
       cell, learning_rate=rate, losses=losses, training=training
   )

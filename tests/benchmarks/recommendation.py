@@ -14,13 +14,10 @@ from __future__ import annotations
 import sys
 import time
 
-import jax.numpy as jnp
 import numpy as np
 
 from lrax import tasks
 from lrax import tune
-from lrax.tune import _find
-from lrax.tune import _train
 
 OPTIMIZERS = ('sgd(momentum=0.9)', 'adamw')
 FACTOR, EACH_SIDE = 1.3, 8  # from an eighth to eight times the recommended rate
@@ -29,15 +26,11 @@ LIMIT = 0.05
 
 def dense_sweep(task, optimizer, schedule, center, seeds):
   """(rates, mean validation losses); the recommended rate is in the middle."""
-  trainer = _train.trainer(task, optimizer, 'recommendation')
   rates = center * FACTOR ** np.arange(-EACH_SIDE, EACH_SIDE + 1)
-  losses = []
-  for rate in rates:
-    policy = _find.SCHEDULES[schedule](float(rate), task.steps)
-    per_step = np.asarray(policy(jnp.arange(task.steps)))
-    runs = [trainer.run(per_step, seed).validation_loss for seed in seeds]
-    losses.append(np.mean(runs))
-  return rates, np.nan_to_num(losses, nan=np.inf)
+  swept = tune.sweep(
+      task, rates, optimizer=optimizer, schedule=schedule, seeds=seeds
+  )
+  return rates, np.nan_to_num(swept.mean, nan=np.inf)
 
 
 def main() -> None:

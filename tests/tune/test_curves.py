@@ -1,12 +1,36 @@
 """What a noisy curve says: where it diverged, and what it looks like smooth."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lrax.tune._curves import diverged
+from lrax.tune import _curves
 from lrax.tune._curves import smooth
 
 STEPS = np.arange(200)
+
+
+def diverged(losses):
+  """The first step at which a run is seen to diverge, or None."""
+  losses = np.asarray(losses)
+  # Of one length, so that it is compiled once; the rest is not looked at.
+  padded = np.full(max(len(losses), 1000), 1.0)
+  padded[: len(losses)] = losses
+  seen = np.asarray(watched(jnp.asarray(padded)))[: len(losses)]
+  return int(np.argmax(seen)) if seen.any() else None
+
+
+@jax.jit
+def watched(losses):
+  def step(state, at):
+    watch, known = state
+    known = known.at[at].set(losses[at])
+    watch = _curves.watch(watch, known, at)
+    return (watch, known), watch.diverged
+
+  start = _curves.watch_from(losses.dtype), jnp.full(losses.shape, jnp.nan)
+  return jax.lax.scan(step, start, jnp.arange(len(losses)))[1]
 
 
 def falling(seed, noise=0.1):

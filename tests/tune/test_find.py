@@ -193,7 +193,7 @@ def test_to_dict_is_json_and_holds_the_evidence():
       back['trials'], [trial for row in found.rows for trial in row.trials]
   ):
     assert trial['learning_rate'] == known.learning_rate
-    assert trial['diverged'] is known.diverged
+    assert trial['status'] == known.status
     if known.diverged:
       assert trial['validation_loss'] is None
   assert len(back['range_test']['losses']) == 2
@@ -467,14 +467,14 @@ def test_where_high_rates_diverge_it_looks_lower():
 
 
 def test_a_run_that_diverges_in_training_is_not_validated():
-  """Losses that rise far above the start end the run at the next look."""
+  """Losses that rise far above the start end the run, once ten are known."""
   tenfold = lambda rate, steps: lrax.constant(10 * rate)
   found = lrax.tune.find(noisy_quadratic(), 'sgd', steps=120, schedule=tenfold)
   gone = [trial for row in found.rows for trial in row.trials if trial.diverged]
   assert gone and all(np.isnan(trial.validation_loss) for trial in gone)
   assert all(10 * trial.learning_rate > 2 for trial in gone)  # the edge
-  for trial in gone:  # looks are after 50 and 100 steps; infinity ends at once
-    assert len(trial.losses) == 50 or not np.isfinite(trial.losses[-1])
+  for trial in gone:  # the average lags by ten; infinity ends at once
+    assert 10 < len(trial.losses) < 30 or not np.isfinite(trial.losses[-1])
 
 
 def test_where_the_rate_makes_no_difference_there_is_none_and_the_verdict_says_so():
@@ -522,7 +522,9 @@ def test_the_least_budget_is_three_rates(seeds):
 
   found = find(task, seeds=seeds, budget=least(seeds))
   assert places(found) == [0, 4, 8]
-  assert batches.count == found.steps_spent == least(seeds)
+  assert found.steps_spent == least(seeds)
+  # Rates that run together are given the same batches, read once a seed.
+  assert batches.count == RAMP * min(seeds, 2) + TEN * seeds
   assert 'The budget ended the search' in found.verdict
   np.testing.assert_allclose(found.ratio, 4.0, rtol=1e-6)
   assert 'a factor of 4 apart' in found.verdict
@@ -535,7 +537,8 @@ def test_the_budget_is_used_as_far_as_whole_rates_go(more):
   found = find(task, budget=least(1) + more)
   rates = 3 + min(more // TEN, 4)  # seven rates are all that it wants
   assert len(found.rows) == rates
-  assert found.steps_spent == batches.count == RAMP + TEN * rates
+  assert found.steps_spent == RAMP + TEN * rates
+  assert batches.count <= found.steps_spent
   assert found.steps_spent <= least(1) + more
   assert ('budget ended' in found.verdict) == (rates < 7)
 
@@ -543,7 +546,7 @@ def test_the_budget_is_used_as_far_as_whole_rates_go(more):
 def test_no_budget_spends_what_it_says():
   batches = Counted()
   found = find(tabled(lambda place, seed: abs(place - 4), batches), seeds=3)
-  assert found.steps_spent == batches.count == 2 * RAMP + 3 * TEN * len(found.rows)
+  assert found.steps_spent == 2 * RAMP + 3 * TEN * len(found.rows)
   assert 'budget' not in found.verdict
 
 

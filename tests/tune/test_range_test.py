@@ -13,8 +13,8 @@ import lrax
 from lrax.tasks import Arrays
 from lrax.tasks import Stream
 from lrax.tasks import Task
+from lrax.tune import _engine
 from lrax.tune import _range_test
-from lrax.tune import _train
 
 # The default ramp; lrax computes it by another formula, so places are compared to
 # a part in 1e9, where roundings are of 1e-15 and neighbours a fifth apart.
@@ -144,7 +144,7 @@ CURVES: dict[int, np.ndarray] = {}
 
 @functools.cache
 def player():
-  """A trainer whose losses for a seed are CURVES[seed], whatever the rates."""
+  """An engine whose losses for a seed are CURVES[seed], whatever the rates."""
   task = Task(
       init=lambda key: jnp.zeros(()),
       loss=lambda params, batch, key: batch + 0 * params,
@@ -153,7 +153,7 @@ def player():
       steps=100,
       name='curve',
   )
-  return _train.Trainer(task, optax.sgd)
+  return _engine.Engine(task, optax.sgd, 400, validates=False)
 
 
 def play(*curves, rule='minimum/10', smoothing=0.0, seeds=None):

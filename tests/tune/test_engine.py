@@ -1,4 +1,4 @@
-"""The trainer: one program for all rates, and the runs of a plain loop."""
+"""The engine: one program for all trials, and the runs of a plain loop."""
 
 import functools
 import os
@@ -8,14 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import single_runs
 
 import lrax
 from lrax.tasks import Arrays
 from lrax.tasks import Drawn
 from lrax.tasks import Stream
 from lrax.tasks import Task
-from lrax.tune import _train
+from lrax.tune._engine._feed import Feed
 from lrax.tune._expression import optimizer as parse
+from lrax.tune._optimizer import as_optimizer
 
 RNG = np.random.default_rng(0)
 BATCHES = [
@@ -98,7 +100,7 @@ def sources():
 @pytest.mark.parametrize('kind', ['arrays', 'drawn', 'stream'])
 def test_one_trace_serves_all_rates_steps_and_seeds(kind):
   traces = []
-  trainer = _train.Trainer(line(traces, train=sources()[kind]), optax.adam)
+  trainer = single_runs.Trainer(line(traces, train=sources()[kind]), optax.adam)
   runs = [
       np.full(60, 1e-3),
       np.geomspace(1e-7, 1e-1, 100),
@@ -121,7 +123,7 @@ def test_the_optimizer_is_made_from_a_traced_rate():
     seen.append(rate)
     return optax.sgd(rate)
 
-  trainer = _train.Trainer(line(), factory)
+  trainer = single_runs.Trainer(line(), factory)
   trainer.run(np.full(60, 1e-3), 0)
   trainer.run(np.full(60, 1e-2), 1)
   assert sum(isinstance(rate, jax.core.Tracer) for rate in seen) >= 1
@@ -138,14 +140,14 @@ def test_a_run_is_that_of_a_plain_loop(steps):
   run = trainer_of_sgd().run(rates, seed=3)
   losses, params, _ = by_hand(SGD, rates, seed=3)
   assert run.losses.shape == (steps,)
-  assert run.finite
+  assert not run.diverged
   np.testing.assert_allclose(run.losses, losses, **ROUNDING)
   np.testing.assert_allclose(run.validation_loss, judged(params), **ROUNDING)
 
 
 @functools.cache
 def trainer_of_sgd():
-  return _train.Trainer(line(), SGD)
+  return single_runs.Trainer(line(), SGD)
 
 
 def test_a_seed_is_handed_to_the_stream():
@@ -167,7 +169,7 @@ def test_runs_do_not_touch_each_other():
 def test_parameters_that_init_hands_out_are_left_alone():
   """`init` may return arrays that the caller keeps; they are not given away."""
   kept = {'w': jnp.full(3, 0.5), 'b': jnp.zeros(())}
-  trainer = _train.Trainer(line(init=lambda key: kept), optax.sgd)
+  trainer = single_runs.Trainer(line(init=lambda key: kept), optax.sgd)
   runs = [trainer.run(np.full(20, 0.05), 0) for _ in range(2)]
   np.testing.assert_array_equal(kept['w'], np.full(3, 0.5, np.float32))
   assert float(kept['b']) == 0.0
@@ -184,7 +186,7 @@ def test_streams_arrays_and_drawn_give_the_same_numbers_for_the_same_batches():
   }
   init = lambda key: {'w': jax.random.normal(key, (3,)), 'b': jnp.zeros(())}
   runs = {
-      kind: _train.Trainer(
+      kind: single_runs.Trainer(
           line(init=init, train=source, validation=source), optax.sgd
       ).run(np.full(60, 3e-2), seed=4)
       for kind, source in whole.items()
@@ -207,10 +209,10 @@ def test_a_stream_of_large_batches_goes_in_smaller_chunks():
       train=Stream(lambda seed: big),
       validation=Arrays(np.zeros(1)),
   )
-  calls = []
-  stop = lambda losses: calls.append(len(losses))
-  run = _train.Trainer(task, optax.sgd).run(np.zeros(10), 0, stop)
-  assert calls == [4, 8, 10]
+  run = single_runs.Trainer(task, optax.sgd, steps=10).run(np.zeros(10), 0)
+  stacks = list(Feed(task.train, 0, 10).stacks(0, 10))
+  assert [ends for _, *ends in stacks] == [[0, 4], [4, 8], [8, 10]]
+  assert {stack.shape for stack, *_ in stacks} == {(4, 2**22)}
   # Means of 4 million equal numbers: float32 sums of whole numbers up to 1.3e7.
   np.testing.assert_allclose(run.losses, [9, 4, 1, 9, 4, 1, 9, 4, 1, 9], rtol=1e-5)
 
@@ -224,7 +226,7 @@ def test_a_stream_is_asked_for_one_batch_a_step(steps):
       count.append(seed)
       yield BATCHES[0]
 
-  trainer = _train.Trainer(line(train=Stream(batches)), optax.sgd)
+  trainer = single_runs.Trainer(line(train=Stream(batches)), optax.sgd)
   trainer.run(np.full(steps, 1e-3), 5, validate=False)
   assert count == [5] * steps
 
@@ -263,18 +265,18 @@ def counting(updates=None):
 def test_a_loss_that_is_not_finite_ends_the_run(at):
   run = nan_trainer().run(np.full(100, 1.0), at)
   np.testing.assert_array_equal(run.losses, [1.0] * at + [np.nan])
-  assert not run.finite
+  assert run.diverged
   assert np.isnan(run.validation_loss)
 
 
 @functools.cache
 def nan_trainer():
-  return _train.Trainer(sudden(), counting())
+  return single_runs.Trainer(sudden(), counting())
 
 
 def test_no_step_is_computed_after_a_loss_that_is_not_finite():
   updates = []
-  trainer = _train.Trainer(sudden(), counting(updates))
+  trainer = single_runs.Trainer(sudden(), counting(updates))
   trainer.run(np.full(100, 1.0), 20)
   jax.effects_barrier()
   assert len(updates) == 21  # the 20 before it, and its own
@@ -282,7 +284,7 @@ def test_no_step_is_computed_after_a_loss_that_is_not_finite():
 
 def test_padding_computes_no_step():
   updates = []
-  trainer = _train.Trainer(sudden(), counting(updates))
+  trainer = single_runs.Trainer(sudden(), counting(updates))
   run = trainer.run(np.full(53, 1.0), NEVER)
   jax.effects_barrier()
   assert len(updates) == 53
@@ -296,37 +298,20 @@ def test_a_run_whose_last_update_breaks_it_is_not_finite():
       loss=lambda w, batch, key: w,
       evaluate=lambda w, batch: jnp.where(w < 9.5, w, jnp.nan),
   )
-  run = _train.Trainer(task, counting()).run(np.ones(10), 0)
+  run = single_runs.Trainer(task, counting()).run(np.ones(10), 0)
   assert np.isfinite(run.losses).all()
   assert np.isnan(run.validation_loss)
-  assert not run.finite
-
-
-def test_stop_is_asked_after_each_chunk_and_ends_the_run():
-  seen = []
-
-  def stop(losses):
-    seen.append(len(losses))
-    return len(losses) >= 100
-
-  run = nan_trainer().run(np.full(80, 1.0), NEVER, stop)
-  assert seen == [50, 80]
-  assert run.validation_loss == 80.0
-  seen.clear()
-  run = nan_trainer().run(np.full(130, 1.0), NEVER, stop)
-  assert seen == [50, 100]
-  assert len(run.losses) == 100
-  assert run.finite and np.isnan(run.validation_loss)
+  assert run.diverged
 
 
 def test_without_validation_there_is_no_validation_loss():
   run = trainer_of_sgd().run(np.full(5, 1e-3), 0, validate=False)
   assert np.isnan(run.validation_loss)
-  assert run.finite
+  assert not run.diverged
 
 
 def test_a_validation_without_batches_is_refused_with_the_name_of_the_task():
-  trainer = _train.Trainer(line(validation=Stream(lambda seed: [])), optax.sgd)
+  trainer = single_runs.Trainer(line(validation=Stream(lambda seed: [])), optax.sgd)
   with pytest.raises(ValueError, match='^line: `validation` must give at least one'):
     trainer.run(np.full(5, 1e-3), 0)
 
@@ -349,7 +334,7 @@ def test_a_validation_without_batches_is_refused_with_the_name_of_the_task():
 def test_optax_lrax_and_text_give_the_same_runs(factory, own, text):
   rates = np.geomspace(1e-2, 1e-1, 50)
   runs = [
-      _train.trainer(line(), optimizer, 'test').run(rates, 0, validate=False)
+      single_runs.Trainer(line(), as_optimizer(optimizer, 'test')).run(rates, 0)
       for optimizer in (factory, own, text)
   ]
   np.testing.assert_array_equal(runs[2].losses, runs[1].losses)
@@ -366,7 +351,7 @@ def test_an_optimizer_that_needs_more_is_given_the_loss_and_the_gradient():
     return jax.tree.map(lambda g: -0.01 * value * g, grad), state
 
   tx = optax.GradientTransformationExtraArgs(lambda params: (), update)
-  run = _train.Trainer(line(), lambda rate: tx).run(np.ones(20), 0)
+  run = single_runs.Trainer(line(), lambda rate: tx).run(np.ones(20), 0)
   assert run.losses[-1] < run.losses[0]
   assert seen
 
@@ -374,7 +359,7 @@ def test_an_optimizer_that_needs_more_is_given_the_loss_and_the_gradient():
 def test_what_averages_parameters_is_evaluated_at_its_average():
   """Schedule-free: the evaluated parameters are not those that are trained."""
   factory = lambda rate: optax.contrib.schedule_free_sgd(rate)
-  run = _train.Trainer(line(), factory).run(np.full(40, 3e-2), 0)
+  run = single_runs.Trainer(line(), factory).run(np.full(40, 3e-2), 0)
   _, params, opt_state = by_hand(factory, np.full(40, 3e-2))
   averaged = optax.contrib.schedule_free_eval_params(opt_state, params)
   np.testing.assert_allclose(run.validation_loss, judged(averaged), **ROUNDING)
@@ -495,11 +480,11 @@ def test_x64(x64):
       evaluate=lambda w, batch: jnp.mean((batch[0] @ w - batch[1]) ** 2),
       train=Stream(lambda seed: wide),
   )
-  run = _train.Trainer(task, optax.sgd).run(rates, 0)
+  run = single_runs.Trainer(task, optax.sgd).run(rates, 0)
   # Sixty steps of float64 roundings; in float32 they would be 1e-7.
   np.testing.assert_allclose(run.losses, losses, rtol=1e-12)
   # lrax's own: rates in float64 too.
-  run = _train.Trainer(task, lrax.sgd).run(rates, 0)
+  run = single_runs.Trainer(task, lrax.sgd).run(rates, 0)
   np.testing.assert_allclose(run.losses, losses, rtol=1e-12)
 
 
@@ -514,6 +499,6 @@ def test_parameters_of_bfloat16_keep_their_dtype_and_train():
       init=lambda key: {'w': jnp.full(3, 0.5, jnp.bfloat16), 'b': jnp.bfloat16(0)},
       evaluate=evaluate,
   )
-  run = _train.Trainer(task, lrax.adam).run(np.full(60, 3e-2), 0)
+  run = single_runs.Trainer(task, lrax.adam).run(np.full(60, 3e-2), 0)
   assert dtypes[0] == {'w': jnp.bfloat16, 'b': jnp.bfloat16}
   assert run.validation_loss < 0.5 * run.losses[0]

@@ -1,4 +1,4 @@
-"""The runs of a search for a rate: what was tried, and what to try next."""
+"""The runs of `find`: what was tried, and what to try next."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from lrax import _checks
-from lrax import schedules
-from lrax.tune import _curves
+from lrax.tune import _objective
 from lrax.tune import _range_test
 
 # Rates are tried at suggestion * 2 ** (place / 2), places being whole numbers:
@@ -21,30 +19,6 @@ from lrax.tune import _range_test
 _FIRST = (0, 4, 8)
 _REFINE = (2, 1)
 _WIDEN = 6  # times, in either direction
-
-
-class Trial(NamedTuple):
-  """One full training run."""
-
-  learning_rate: float  # the peak of the schedule
-  seed: int
-  validation_loss: float  # after the last step; NaN where it diverged
-  diverged: bool
-  losses: np.ndarray  # (steps done,), the training loss before each update
-
-  def to_dict(self) -> dict[str, Any]:
-    """The trial as plain values; NaN as None."""
-    return {k: _range_test.plain(v) for k, v in self._asdict().items()}
-
-
-class Row(NamedTuple):
-  """What the seeds say of one rate."""
-
-  learning_rate: float
-  validation_loss: float  # mean over the seeds; NaN where one diverged
-  spread: float  # standard deviation over the seeds; 0 for one seed
-  diverged: int  # how many seeds did
-  trials: tuple[Trial, ...]
 
 
 class Progress(NamedTuple):
@@ -59,10 +33,11 @@ class Progress(NamedTuple):
 class Search:
   """The runs of one search: what was tried, and what may still be."""
 
-  def __init__(self, trainer, steps, seeds, shape, budget, tell):
-    self.trainer, self.steps, self.seeds = trainer, steps, seeds
-    self.shape, self.budget, self.tell = shape, budget, tell
-    self.rows: dict[int, Row] = {}  # by place
+  def __init__(self, objective: _objective.Objective, budget, tell):
+    self.objective, self.budget, self.tell = objective, budget, tell
+    self.steps, self.seeds = objective.steps, objective.seeds
+    steps, seeds = self.steps, self.seeds
+    self.rows: dict[int, _objective.Row] = {}  # by place
     self.out_of_budget = False
     self.start = np.nan  # the rate at place 0
     ramp = int(np.clip(steps, 10, 100))
@@ -78,14 +53,15 @@ class Search:
   @property
   def spent(self) -> int:
     """Updates of all runs so far."""
-    return self.trainer.updates
+    return self.objective.updates
 
   def range_test(self) -> _range_test.RangeTest:
     told = lambda done, planned: self.tell(
         Progress('range test', done, planned, None)
     )
     test = _range_test.run(
-        self.trainer, 1e-7, 10.0, self.ramp_steps, self.ramp_seeds, on_seed=told
+        self.objective.engine, 1e-7, 10.0, self.ramp_steps, self.ramp_seeds,
+        on_seed=told,
     )
     total = len(self.ramp_seeds)
     self.tell(Progress('range test', total, total, test))
@@ -122,7 +98,7 @@ class Search:
     ]
     return bool(missing) and self.try_places(missing)
 
-  def sorted_rows(self) -> list[Row]:
+  def sorted_rows(self) -> list[_objective.Row]:
     """What was tried, by rising rate."""
     return [self.rows[place] for place in sorted(self.rows)]
 
@@ -149,35 +125,30 @@ class Search:
 
   def try_places(self, places: Sequence[int]) -> bool:
     """Trains at these places with every seed; False where the budget ends."""
-    places = [place for place in places if place not in self.rows]
-    for index, place in enumerate(places):
-      cost = self.steps * len(self.seeds)
-      if self.budget is not None and self.spent + cost > self.budget:
+    waiting = [place for place in places if place not in self.rows]
+    cost = self.steps * len(self.seeds)
+    while waiting:
+      affordable = len(waiting)
+      if self.budget is not None:
+        affordable = min(affordable, (self.budget - self.spent) // cost)
+      if affordable < 1:
         self.out_of_budget = True
         return False
-      rate = float(self.start * 2 ** (place / 2))
-      trials = []
-      for seed in self.seeds:
-        trials.append(self.train(rate, seed))
-        done = len(self.rows) * len(self.seeds) + len(trials)
-        left = len(places) - index
-        planned = (len(self.rows) + left) * len(self.seeds)
-        self.tell(Progress('sweep', done, planned, trials[-1]))
-      self.rows[place] = _row(rate, trials)
+      self.train(waiting[:affordable], (len(self.rows) + len(waiting)))
+      waiting = waiting[affordable:]
     return True
 
-  def train(self, rate: float, seed: int) -> Trial:
-    policy = schedules.as_schedule(self.shape(rate, self.steps), 'find')
-    rates = np.asarray(policy(jnp.arange(self.steps)))
-    stop = lambda losses: _curves.diverged(losses) is not None
-    run = self.trainer.run(rates, seed, stop)
-    diverged = not (run.finite and np.isfinite(run.validation_loss))
-    return Trial(rate, seed, run.validation_loss, diverged, run.losses)
+  def train(self, places: Sequence[int], planned: int) -> None:
+    """Trains at some places, all at once, and keeps their rows."""
+    rates = [float(self.start * 2 ** (place / 2)) for place in places]
+    done = len(self.rows) * len(self.seeds)
 
+    def told(trial: _objective.Trial) -> None:
+      nonlocal done
+      done += 1
+      self.tell(Progress('sweep', done, planned * len(self.seeds), trial))
 
-def _row(rate: float, trials: list[Trial]) -> Row:
-  losses = np.asarray([trial.validation_loss for trial in trials])
-  gone = sum(trial.diverged for trial in trials)
-  mean = float(losses.mean()) if not gone else np.nan
-  spread = float(losses.std(ddof=1)) if not gone and len(losses) > 1 else 0.0
-  return Row(rate, mean, spread, gone, tuple(trials))
+    points = [{'learning_rate': rate} for rate in rates]
+    found = self.objective.run(points, told)
+    for place, point, trials in zip(places, points, found):
+      self.rows[place] = _objective.row_of(point, trials)

@@ -1,0 +1,258 @@
+"""What a search minimises: the validation loss of a task at given hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import functools
+import inspect
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+
+from lrax import _checks
+from lrax import tasks
+from lrax.tune import _engine
+from lrax.tune import _optimizer
+from lrax.tune import _plain
+from lrax.tune import _policies
+
+FINISHED, DIVERGED, STOPPED = 'finished', 'diverged', 'stopped early'
+
+_LEAST = 10  # updates of a range test, which shares the program
+
+Point = Mapping[str, Any]  # hyperparameters by name
+
+
+class Trial(NamedTuple):
+  """One training run."""
+
+  point: Point  # its hyperparameters, 'learning_rate' the peak of the schedule
+  seed: int
+  validation_loss: float  # after its last step; NaN where it diverged
+  status: str  # 'finished', 'diverged', or 'stopped early'
+  losses: np.ndarray  # (steps done,), the training loss before each update
+
+  @property
+  def learning_rate(self) -> float:
+    """The peak rate."""
+    return self.point['learning_rate']
+
+  @classmethod
+  def from_dict(cls, plain: Mapping[str, Any]) -> Trial:
+    """The trial that `to_dict` made plain."""
+    number = lambda x: np.nan if x is None else x
+    point = {k: v for k, v in plain.items() if k not in cls._fields}
+    losses = np.asarray([number(x) for x in plain['losses']], float)
+    loss = number(plain['validation_loss'])
+    return cls(point, plain['seed'], loss, plain['status'], losses)
+
+  @property
+  def diverged(self) -> bool:
+    """Whether its loss was not finite, or rose above the start beyond noise."""
+    return self.status == DIVERGED
+
+  def to_dict(self) -> dict[str, Any]:
+    """The trial as plain values; NaN as None."""
+    values = {**self.point, **self._asdict()}
+    del values['point']
+    return {k: _plain.plain(v) for k, v in values.items()}
+
+
+class Row(NamedTuple):
+  """What the seeds say of one point."""
+
+  point: Point  # its hyperparameters by name
+  validation_loss: float  # mean over the seeds; NaN where one diverged
+  spread: float  # standard deviation over the seeds; 0 for one seed
+  diverged: int  # how many seeds did
+  trials: tuple[Trial, ...]
+
+  @property
+  def learning_rate(self) -> float:
+    """The peak rate."""
+    return self.point['learning_rate']
+
+
+class Objective:
+  """Trains a task at any hyperparameters, compiling once for all numbers."""
+
+  def __init__(
+      self, task: Any, optimizer: Any, schedule: Any, steps: int | None,
+      seeds: tuple[int, ...], owner: str, engine: str = 'auto',
+      lanes: int | None = None, fixed: Point | None = None, validates: bool = True,
+      known: Sequence[Trial] = (),
+  ):
+    """Compiles nothing yet.
+
+    Args:
+      task: what to train.
+      optimizer: a function of the rate, or a text; of names too that it is
+        asked for.
+      schedule: a name, or a function (rate, steps) -> schedule; of names too.
+      steps: updates of a run; None for the task's.
+      seeds: the seeds of every point.
+      owner: who asks, for messages.
+      engine: 'auto', 'map' or 'vmap'.
+      lanes: trials side by side on a device; None for what fits.
+      fixed: hyperparameters that every point has.
+      validates: whether any run will be validated.
+      known: trials of an earlier process, which are not trained again.
+    """
+    if not isinstance(task, tasks.Task):
+      raise _checks.refuse(
+          owner, 'task', 'a lrax.tasks.Task', task,
+          'build one, or take lrax.tasks.load("digits")', TypeError,
+      )
+    self.task, self.owner, self.seeds = task, owner, seeds
+    self.optimizer = _optimizer.as_optimizer(optimizer, owner)
+    self.shape = _policies.as_shape(schedule, owner)
+    self.names = _optimizer.name_of(optimizer), _policies.name_of(schedule)
+    self.steps = task.steps
+    if steps is not None:
+      self.steps = int(_checks.positive_steps(owner, 'steps', steps))
+    self._engine = _checks.choice(*_engine.ENGINES)(owner, 'engine', engine)
+    self._validates = validates
+    self._lanes = _checks.optional(_checks.positive_steps)(owner, 'lanes', lanes)
+    self.fixed = dict(fixed or {})
+    self._known = {_key(trial.point, trial.seed): trial for trial in known}
+    self._engines: dict[Any, _engine.Engine] = {}
+    self._of_schedule = _policies.own_names(self.shape)
+
+  @property
+  def engine(self) -> _engine.Engine:
+    """That of the optimizer as it was given."""
+    return self._engine_of(())
+
+  @property
+  def updates(self) -> int:
+    """Of all runs of this process so far."""
+    return sum(engine.updates for engine in self._engines.values())
+
+  def check(self, names: Sequence[str]) -> None:
+    """Refuses hyperparameters that nothing takes, and a rate that is missing."""
+    given = {*names, *self.fixed}
+    if 'learning_rate' not in given:
+      raise _checks.refuse(
+          self.owner, 'space', "one with 'learning_rate'", sorted(names),
+          "add it, or pass a number as fixed={'learning_rate': ...}",
+      )
+    for name in sorted(given - {'learning_rate', 'optimizer'} - self._of_schedule):
+      if 'optimizer' not in given and not _takes(self.optimizer, name):
+        raise _checks.refuse(
+            self.owner, 'space', 'of what the optimizer or the schedule takes',
+            name, f'{self.names[0]} and {self.names[1]} have no such argument',
+        )
+
+  def trials(self, points: Sequence[Point]) -> Any:
+    """The engine's form of points, each with all seeds: [(engine, Trials, which)].
+
+    Points that differ in numbers share an engine; words and whole numbers of the
+    optimizer are part of the program. What is known already is left out.
+    """
+    groups: dict[Any, list[tuple[int, Point, Point]]] = {}
+    for index, point in enumerate(points):
+      if all(_key(point, seed) in self._known for seed in self.seeds):
+        continue
+      whole = {**self.fixed, **point}
+      numbers, words = {}, {}
+      for name, value in whole.items():
+        if name != 'learning_rate' and name not in self._of_schedule:
+          (numbers if isinstance(value, float) else words)[name] = value
+      key = tuple(sorted(words.items(), key=lambda item: item[0]))
+      groups.setdefault((key, *sorted(numbers)), []).append((index, whole, numbers))
+    made = []
+    for (words, *_), members in groups.items():
+      rates = np.stack([self._rates(whole) for _, whole, _ in members])
+      count = len(self.seeds)
+      trials = _engine.Trials(
+          np.repeat(rates, count, 0),
+          np.tile(np.asarray(self.seeds), len(members)),
+          {
+              name: np.repeat([numbers[name] for _, _, numbers in members], count)
+              for name in members[0][2]
+          },
+      )
+      which = [(index, seed) for index, _, _ in members for seed in self.seeds]
+      made.append((self._engine_of(words), trials, which))
+    return made
+
+  def run(
+      self, points: Sequence[Point], on_trial: Callable[[Trial], None] | None = None
+  ) -> list[list[Trial]]:
+    """Trains every point with every seed: the trials of each point."""
+    found: dict[tuple[int, int], Trial] = {}
+    for index, point in enumerate(points):
+      for seed in self.seeds:
+        if (trial := self._known.get(_key(point, seed))) is not None:
+          found[index, seed] = trial
+          if on_trial is not None:
+            on_trial(trial)
+    for engine, trials, which in self.trials(points):
+
+      def tell(place: int, runs: _engine.Runs) -> None:
+        index, seed = which[place]  # noqa: B023
+        found[index, seed] = trial_of(points[index], seed, runs, 0)
+        if on_trial is not None:
+          on_trial(found[index, seed])
+
+      runs = engine.run(trials, tell)
+      for place, (index, seed) in enumerate(which):  # those of other processes too
+        found.setdefault((index, seed), trial_of(points[index], seed, runs, place))
+    return [[found[i, seed] for seed in self.seeds] for i in range(len(points))]
+
+  def _rates(self, point: Point) -> np.ndarray:
+    own = {k: v for k, v in point.items() if k in self._of_schedule}
+    rate = point['learning_rate']
+    return _policies.rates(self.shape, self.owner, rate, self.steps, **own)
+
+  def _engine_of(self, words: tuple[tuple[str, Any], ...]) -> _engine.Engine:
+    if words not in self._engines:
+      chosen = dict(words)
+      optimizer = self.optimizer
+      if 'optimizer' in chosen:
+        optimizer = _optimizer.as_optimizer(chosen.pop('optimizer'), self.owner)
+      if chosen:
+        optimizer = functools.partial(optimizer, **chosen)
+      self._engines[words] = _engine.Engine(
+          self.task, optimizer, max(self.steps, _LEAST), self._engine, self._lanes,
+          self._validates,
+      )
+    return self._engines[words]
+
+
+def trial_of(point: Point, seed: int, runs: _engine.Runs, place: int) -> Trial:
+  """The record of one of some runs."""
+  losses = runs.losses[place, : int(runs.steps_done[place])]
+  status = DIVERGED if runs.diverged[place] else FINISHED
+  return Trial(dict(point), seed, float(runs.validation_loss[place]), status, losses)
+
+
+def _key(point: Point, seed: int) -> Any:
+  return tuple(sorted(point.items())), seed
+
+
+def row_of(point: Point, trials: Sequence[Trial]) -> Row:
+  """What the trials of one point say together."""
+  losses = np.asarray([trial.validation_loss for trial in trials])
+  gone = sum(trial.diverged for trial in trials)
+  mean = float(losses.mean()) if not gone else np.nan
+  spread = float(losses.std(ddof=1)) if not gone and len(losses) > 1 else 0.0
+  return Row(dict(point), mean, spread, gone, tuple(trials))
+
+
+def score(trials: Sequence[Trial]) -> float:
+  """The mean validation loss over the seeds; infinite where one diverged."""
+  losses = np.asarray([trial.validation_loss for trial in trials])
+  return float(losses.mean()) if np.isfinite(losses).all() else np.inf
+
+
+def _takes(optimizer: Any, name: str) -> bool:
+  try:
+    parameters = inspect.signature(optimizer).parameters
+  except (TypeError, ValueError):  # a function that does not tell
+    return True
+  keywords = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+  return keywords or name in parameters
