@@ -1,4 +1,4 @@
-"""Choosing a learning rate: the range test and the verified recommendation."""
+"""Choosing a learning rate: the recommendation, sweeps, searches and rules."""
 
 from lrax._advice import Advice
 from lrax.tune._find import find
@@ -12,6 +12,12 @@ from lrax.tune._objective import Row
 from lrax.tune._objective import Trial
 from lrax.tune._range_test import range_test
 from lrax.tune._range_test import RangeTest
+from lrax.tune._search import search
+from lrax.tune._search import Searched
+from lrax.tune._space import choice
+from lrax.tune._space import integer
+from lrax.tune._space import log_uniform
+from lrax.tune._space import uniform
 from lrax.tune._sweep import Sweep
 from lrax.tune._sweep import sweep
 
@@ -21,13 +27,19 @@ __all__ = [
     'Progress',
     'RangeTest',
     'Row',
+    'Searched',
     'Sweep',
     'Trial',
     'below_divergence',
+    'choice',
     'cyclical_bounds',
     'default_rate',
     'find',
+    'integer',
+    'log_uniform',
     'range_test',
     'rate_ladder',
+    'search',
     'sweep',
+    'uniform',
 ]

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from lrax import _checks
 from lrax import tasks
 from lrax.tune import _find_runs
 from lrax.tune import _objective
+from lrax.tune import _optimizer
+from lrax.tune import _pick
 from lrax.tune import _plain
 from lrax.tune import _range_test
 from lrax.tune import _verdict
@@ -42,6 +46,11 @@ class Found:
     at_edge: whether the best rate is the lowest or highest tried, after the
       range was widened as far as it goes; then there may be a better one.
     verdict: all this in plain words.
+    warmup_fraction: the share of the run over which the rate rises, if that was to
+      be picked; else 0.
+    picked: what was tried to pick the warmup and the length, where asked.
+    others: what was found with the other optimizers, from the best on, where
+      several were compared.
   """
 
   task: str
@@ -59,14 +68,21 @@ class Found:
   ratio: float
   at_edge: bool
   verdict: str
+  warmup_fraction: float = 0.0
+  picked: tuple[_objective.Row, ...] = ()
+  others: tuple[Found, ...] = ()
 
   def __str__(self) -> str:
     return self.verdict
 
   def table(self) -> list[dict[str, Any]]:
-    """What was tried, one dict a rate, for a data frame or a CSV."""
-    return [
-        {
+    """What was tried, one dict a rate, for a data frame or a CSV.
+
+    Where several optimizers were compared, theirs too, with a column for it.
+    """
+    named = {'optimizer': self.optimizer} if self.others else {}
+    rows = [
+        named | {
             'learning_rate': row.learning_rate,
             'validation_loss': row.validation_loss,
             'spread': row.spread,
@@ -75,6 +91,9 @@ class Found:
         }
         for row in self.rows
     ]
+    for other in self.others:
+      rows += [{'optimizer': other.optimizer} | row for row in other.table()]
+    return rows
 
   def plot(self, axes: Any = None) -> Any:
     """Draws the range test and the sweep; see `lrax.plot.find`."""
@@ -87,11 +106,11 @@ class Found:
     result = {
         field.name: _plain.plain(getattr(self, field.name))
         for field in dataclasses.fields(self)
-        if field.name not in ('rows', 'range_test')
+        if field.name not in ('rows', 'range_test', 'picked', 'others')
     }
-    result['trials'] = [
-        trial.to_dict() for row in self.rows for trial in row.trials
-    ]
+    of = lambda rows: [trial.to_dict() for row in rows for trial in row.trials]
+    result['trials'], result['picked'] = of(self.rows), of(self.picked)
+    result['others'] = [other.to_dict() for other in self.others]
     return result | {'range_test': self.range_test.to_dict()}
 
 
@@ -103,6 +122,7 @@ def find(
     seeds: Sequence[int] | int = 3,
     schedule: Any = 'cosine',
     budget: int | None = None,
+    pick: Sequence[str] = (),
     on_progress: Callable[[_find_runs.Progress], None] | None = None,
 ) -> Found:
   """Recommends a learning rate, with the evidence: which was tried, and how sure.
@@ -123,7 +143,7 @@ def find(
     task: what to train.
     optimizer: a function of the rate that returns an optimizer, such as
       `lrax.adamw` or `functools.partial(optax.sgd, momentum=0.9)`, or a text
-      such as 'sgd(momentum=0.9)'.
+      such as 'sgd(momentum=0.9)'; or a list of them, to be compared side by side.
     steps: updates of each run; None for the task's. The best rate depends on
       it.
     seeds: the seeds to judge over, or how many; runs of one seed share initial
@@ -133,11 +153,14 @@ def find(
       of the step alone.
     budget: at most so many updates in all, a whole number; None for as many as
       it takes, about ten rates. The search ends where the next runs would go
-      over it, and the verdict says so.
+      over it, and the verdict says so. Several optimizers share it evenly.
+    pick: what to pick beside the rate: 'warmup', a share of the run, and 'steps',
+      the fewest that lose nothing to noise, from a quarter of `steps` to twice.
     on_progress: called with a `Progress` after each run.
 
   Returns:
-    A `Found`: never a bare number.
+    A `Found`: never a bare number. Of several optimizers that with the lowest loss,
+    with the `others`; the verdict says whether noise hides the difference.
 
   Raises:
     TypeError: an argument is of the wrong kind, or the task's loss is no
@@ -158,14 +181,22 @@ def find(
     True
   """
   owner = 'find'
+  budget = _checks.optional(_checks.positive_steps)(owner, 'budget', budget)
+  tell = on_progress or (lambda progress: None)
+  picks = _pick.check(pick, owner)
+  if type(optimizer) in (list, tuple):  # Optax's transformations are tuples too
+    return _side_by_side(
+        task, optimizer, budget, tell, steps=steps, seeds=seeds, schedule=schedule,
+        pick=picks,
+    )
   objective = _objective.Objective(
       task, optimizer, schedule, steps, _range_test.as_seeds(seeds, owner), owner
   )
-  search = _find_runs.Search(
-      objective=objective,
-      budget=_checks.optional(_checks.positive_steps)(owner, 'budget', budget),
-      tell=on_progress or (lambda progress: None),
-  )
+  if 'steps' in picks:
+    objective.most_steps = max(objective.most_steps, _pick.MOST * objective.steps)
+  if 'warmup' in picks:
+    objective.check(['learning_rate', 'warmup_fraction'])
+  search = _find_runs.Search(objective=objective, budget=budget, tell=tell)
   test = search.range_test()
   search.sweep(test.learning_rate)
   choice = _verdict.choose(search, test.learning_rate)
@@ -180,9 +211,48 @@ def find(
       range_test=test,
       steps=objective.steps,
       seeds=objective.seeds,
-      steps_spent=search.spent,
+      steps_spent=0,
       verdict='',
       **choice._asdict(),
   )
-  verdict = _verdict.in_words(found, search.out_of_budget)
-  return dataclasses.replace(found, verdict=verdict)
+  said: tuple[str, ...] = ()
+  changes: dict[str, Any] = {}
+  if picks and np.isfinite(found.learning_rate):
+    (row,) = [r for r in found.rows if r.learning_rate == found.learning_rate]
+    picked = _pick.pick(search, row, picks)
+    said = picked.said
+    changes = {
+        'learning_rate': picked.row.learning_rate,
+        'validation_loss': picked.row.validation_loss,
+        'steps': picked.steps,
+        'warmup_fraction': picked.warmup_fraction,
+        'picked': picked.rows,
+    }
+  verdict = ' '.join([_verdict.in_words(found, search.out_of_budget), *said])
+  return dataclasses.replace(
+      found, verdict=verdict, steps_spent=search.spent, **changes
+  )
+
+
+def _side_by_side(
+    task: tasks.Task, optimizers: Sequence[Any], budget: int | None,
+    tell: Callable[[_find_runs.Progress], None], **arguments: Any,
+) -> Found:
+  """The best of what each optimizer finds, and the others."""
+  names = [_optimizer.name_of(optimizer) for optimizer in optimizers]
+  if not names or len(set(names)) < len(names):
+    raise _checks.refuse(
+        'find', 'optimizer', 'a list of at least one, each once', names,
+        "for example ['adamw', 'sgd(momentum=0.9)']",
+    )
+  each = []
+  for name, optimizer in zip(names, optimizers):
+    named = lambda p: tell(p._replace(stage=f'{name} {p.stage}'))  # noqa: B023
+    share = None if budget is None else budget // len(names)
+    each.append(
+        find(task, optimizer, budget=share, on_progress=named, **arguments)
+    )
+  each.sort(key=lambda found: np.nan_to_num(found.validation_loss, nan=np.inf))
+  best, *others = each
+  verdict = ' '.join([best.verdict, *(_pick.beside(best, o) for o in others)])
+  return dataclasses.replace(best, verdict=verdict, others=tuple(others))

@@ -24,7 +24,7 @@ _WIDEN = 6  # times, in either direction
 class Progress(NamedTuple):
   """What `on_progress` is told."""
 
-  stage: str  # 'range test' or 'sweep'
+  stage: str  # 'range test', 'sweep' or 'pick', after the optimizer if several
   done: int  # runs of this stage
   planned: int  # runs of this stage as far as is known now
   result: Any  # the RangeTest when it is complete, a Trial, or None
@@ -137,6 +137,25 @@ class Search:
       self.train(waiting[:affordable], (len(self.rows) + len(waiting)))
       waiting = waiting[affordable:]
     return True
+
+  def try_points(
+      self, points: Sequence[_objective.Point]
+  ) -> list[_objective.Row]:
+    """Trains other points with every seed; none where the budget ends."""
+    each = [int(point.get('steps', self.steps)) for point in points]
+    cost = sum(each) * len(self.seeds)
+    if self.budget is not None and self.spent + cost > self.budget:
+      self.out_of_budget = True
+      return []
+    done = 0
+
+    def told(trial: _objective.Trial) -> None:
+      nonlocal done
+      done += 1
+      self.tell(Progress('pick', done, len(points) * len(self.seeds), trial))
+
+    found = self.objective.run(points, told)
+    return [_objective.row_of(p, trials) for p, trials in zip(points, found)]
 
   def train(self, places: Sequence[int], planned: int) -> None:
     """Trains at some places, all at once, and keeps their rows."""

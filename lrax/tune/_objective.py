@@ -22,6 +22,7 @@ from lrax.tune import _policies
 FINISHED, DIVERGED, STOPPED = 'finished', 'diverged', 'stopped early'
 
 _LEAST = 10  # updates of a range test, which shares the program
+_OWN = ('learning_rate', 'steps')  # of a point, and of no optimizer
 
 Point = Mapping[str, Any]  # hyperparameters by name
 
@@ -118,6 +119,8 @@ class Objective:
     self._lanes = _checks.optional(_checks.positive_steps)(owner, 'lanes', lanes)
     self.fixed = dict(fixed or {})
     self._known = {_key(trial.point, trial.seed): trial for trial in known}
+    # Of the longest run; more than `steps` where points have their own.
+    self.most_steps = max(self.steps, _LEAST)
     self._engines: dict[Any, _engine.Engine] = {}
     self._of_schedule = _policies.own_names(self.shape)
 
@@ -139,7 +142,7 @@ class Objective:
           self.owner, 'space', "one with 'learning_rate'", sorted(names),
           "add it, or pass a number as fixed={'learning_rate': ...}",
       )
-    for name in sorted(given - {'learning_rate', 'optimizer'} - self._of_schedule):
+    for name in sorted(given - {'optimizer', *_OWN} - self._of_schedule):
       if 'optimizer' not in given and not _takes(self.optimizer, name):
         raise _checks.refuse(
             self.owner, 'space', 'of what the optimizer or the schedule takes',
@@ -159,7 +162,7 @@ class Objective:
       whole = {**self.fixed, **point}
       numbers, words = {}, {}
       for name, value in whole.items():
-        if name != 'learning_rate' and name not in self._of_schedule:
+        if name not in (*_OWN, *self._of_schedule):
           (numbers if isinstance(value, float) else words)[name] = value
       key = tuple(sorted(words.items(), key=lambda item: item[0]))
       groups.setdefault((key, *sorted(numbers)), []).append((index, whole, numbers))
@@ -205,8 +208,12 @@ class Objective:
 
   def _rates(self, point: Point) -> np.ndarray:
     own = {k: v for k, v in point.items() if k in self._of_schedule}
-    rate = point['learning_rate']
-    return _policies.rates(self.shape, self.owner, rate, self.steps, **own)
+    steps = int(point.get('steps', self.steps))
+    rates = np.full(self.most_steps, np.nan)  # a run ends where they do
+    rates[:steps] = _policies.rates(
+        self.shape, self.owner, point['learning_rate'], steps, **own
+    )
+    return rates
 
   def _engine_of(self, words: tuple[tuple[str, Any], ...]) -> _engine.Engine:
     if words not in self._engines:
@@ -217,7 +224,7 @@ class Objective:
       if chosen:
         optimizer = functools.partial(optimizer, **chosen)
       self._engines[words] = _engine.Engine(
-          self.task, optimizer, max(self.steps, _LEAST), self._engine, self._lanes,
+          self.task, optimizer, self.most_steps, self._engine, self._lanes,
           self._validates,
       )
     return self._engines[words]

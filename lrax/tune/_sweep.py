@@ -17,7 +17,6 @@ from lrax.tune import _plain
 from lrax.tune import _range_test
 from lrax.tune import _rungs
 
-
 _GAIN = 0.1  # of a smaller rate's gain, that a run must reach
 
 _share = _checks.number(
