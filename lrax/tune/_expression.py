@@ -30,7 +30,7 @@ def optimizer(text: str, owner: str) -> Any:
   known = {
       n: getattr(optimizers, n)
       for n in optimizers.__all__
-      if n != 'with_learning_rate'
+      if n[0].islower() and n != 'with_learning_rate'
   }
   if name not in known:
     close = difflib.get_close_matches(name, known, 1)

@@ -179,7 +179,8 @@ def sweep(
     (3, 2, 50)
   """
   owner = 'sweep'
-  rates = _checks.several(_checks.positive)(owner, 'learning_rates', learning_rates)
+  checked = _checks.several(_checks.positive)(owner, 'learning_rates', learning_rates)
+  rates = [float(rate) for rate in checked]
   if not rates or len(set(rates)) < len(rates):
     raise _checks.refuse(
         owner, 'learning_rates', 'at least one, each once', list(rates),

@@ -471,9 +471,12 @@ class Engine:
     one = self._program
 
     def begin() -> Any:
+      begun = _over(one.begin, rows)
+      if len(new) == 1:
+        return begun
       return jax.tree.map(
           lambda x, y: jnp.where(new.reshape(-1, *[1] * (x.ndim - 1)), x, y),
-          _over(one.begin, rows), carry,
+          begun, carry,
       )
 
     carry = jax.lax.cond(new.any(), begin, lambda: carry)
