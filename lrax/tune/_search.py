@@ -236,7 +236,7 @@ def search(
       if len(points) >= budget:
         break
   rows = tuple(_objective.row_of(p, some) for p, some in zip(points, found))
-  best = _best(rows)
+  best = best_of(rows)
   asks = method not in _IN_SEGMENTS
   searched = Searched(
       task=task.name,
@@ -246,7 +246,7 @@ def search(
       space=space,
       best=None if best is None else rows[best].point,
       validation_loss=np.nan if best is None else rows[best].validation_loss,
-      noise=_noise(rows),
+      noise=noise_of(rows),
       rows=rows,
       edges=tuple(searcher.edges()) if asks and best is not None else (),
       widened=dict(searcher.widened) if asks else {},
@@ -259,7 +259,7 @@ def search(
   return dataclasses.replace(searched, verdict=_verdict.of_search(searched))
 
 
-def _best(rows: Sequence[_objective.Row]) -> int | None:
+def best_of(rows: Sequence[_objective.Row]) -> int | None:
   """The number of the best row whose runs all finished."""
   whole = [
       (row.validation_loss, row.point.get('learning_rate', 0.0), index)
@@ -269,7 +269,7 @@ def _best(rows: Sequence[_objective.Row]) -> int | None:
   return min(whole)[-1] if whole else None
 
 
-def _noise(rows: Sequence[_objective.Row]) -> float:
+def noise_of(rows: Sequence[_objective.Row]) -> float:
   """Of a difference of two means, among the best quarter that finished."""
   whole = sorted(
       [row.validation_loss, *(trial.validation_loss for trial in row.trials)]

@@ -174,14 +174,17 @@ def in_short(point: Any) -> str:
 def of_search(searched: Any) -> str:
   """The verdict of a `Searched`."""
   tried = _many(len(searched.rows), 'point')
+  method = f' with {searched.optimizer}'
+  if 'optimizer' in searched.space:
+    method = ''  # it is in the points
   if searched.best is None:
     return (
-        f'None of {tried} trained {searched.task} with {searched.optimizer}: every'
-        ' one diverged. Lower the rates, or check the loss and the data.'
+        f'None of {tried} trained {searched.task}{method}: every one diverged. Lower'
+        ' the rates, or check the loss and the data.'
     )
   said = [
-      f'{in_short(searched.best)} is the best of {tried} for {searched.task} with'
-      f' {searched.optimizer} and the {searched.schedule} schedule over'
+      f'{in_short(searched.best)} is the best of {tried} for {searched.task}{method}'
+      f' under the {searched.schedule} schedule over'
       f" {_many(searched.steps, 'step')}: validation loss"
       f' {searched.validation_loss:.4g}, mean of {_many(len(searched.seeds), "seed")}.'
   ]

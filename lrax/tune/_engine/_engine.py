@@ -174,7 +174,7 @@ class Engine:
     """Trials side by side, a new one wherever one has ended."""
     count = len(trials.seeds)
     rung = -(-self.steps // _RUNGS)
-    width = self._fitting(trials, self.width(count))
+    width = self.width(trials, count)
     waiting = list(range(width, count))
     group = self.group(trials, self.lanes_of(np.arange(min(width, count)), width)[0])
     while (group.lanes >= 0).any():
@@ -226,7 +226,7 @@ class Engine:
       yield places, None
       return
     seeds = np.asarray(trials.seeds)[places]
-    most = self.width(len(places)) if self.engine == 'vmap' else _LANES
+    most = self.width(trials, len(places)) if self.engine == 'vmap' else _LANES
     for seed in dict.fromkeys(seeds.tolist()):
       alike = places[seeds == seed]
       for start in range(0, len(alike), most):
@@ -266,7 +266,7 @@ class Engine:
 
   def groups(self, trials: Trials, places: np.ndarray) -> list[Group]:
     """All of some trials at once, in as few groups as the engine allows."""
-    width = self.width(len(places))
+    width = self.width(trials, len(places))
     return [self.group(trials, lanes) for lanes in self.lanes_of(places, width)]
 
   def regroup(
@@ -371,12 +371,16 @@ class Engine:
 
   # --- how many lanes
 
-  def width(self, count: int) -> int:
+  def width(self, trials: Trials, count: int) -> int:
     """How many lanes a group has at most, over all devices."""
+    devices = len(self._devices)
     if self.engine == 'map':
-      return len(self._devices)
-    most = self._lanes or (_LANES if self._free() is None else count)
-    return self._whole_number(min(most * len(self._devices), count))
+      return devices
+    # What a stack of batches takes is not known before it is read.
+    known = self._free() is not None and not self._program.streams
+    if self._lanes or not known:
+      return self._whole_number(min((self._lanes or _LANES) * devices, count))
+    return self._fitting(trials, self._whole_number(count))
 
   def _whole_number(self, lanes: int) -> int:
     """At least so many lanes, as many on each device."""
@@ -384,7 +388,7 @@ class Engine:
     return max(1, -(-lanes // devices)) * devices
 
   def _fitting(self, trials: Trials, width: int) -> int:
-    """At most so many lanes as the program has memory for, where that is known."""
+    """At most so many lanes as the devices have memory for."""
     while (free := self._free()) is not None and width > len(self._devices):
       group = self.group(trials, np.zeros(width, int))
       program = self._program_of(None, self._arguments(group, 0, NEVER, None, 0))

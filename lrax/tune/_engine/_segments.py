@@ -81,7 +81,7 @@ class Segments:
       part.groups = [g for g in part.groups if (g.lanes >= 0).any()]
       left = [int(i) for g in part.groups for i in g.lanes if i >= 0]
       if 0 < 2 * len(left) <= sum(len(g.lanes) for g in part.groups):
-        width = self._engine.width(len(left))
+        width = self._engine.width(self._trials, len(left))
         part.groups = self._engine.regroup(
             self._trials, part.groups, left, left, width
         )
