@@ -43,16 +43,10 @@ class Caution(NamedTuple):
     return self.text
 
 
-def cautions(
-    runs: Sequence[_unrolled.Derivative],
-    mean: _reliability.Mean,
-    names: Sequence[str],
-    seeds: Sequence[int],
-    steps: int,
-    task_steps: int,
-    rounded: Sequence[str],
+def of_training(
+    runs: Sequence[_unrolled.Derivative], names: Sequence[str], seeds: Sequence[int]
 ) -> Iterator[Caution]:
-  """Every reason to doubt, the gravest first."""
+  """What was wrong on the way, the gravest first."""
   yield from _not_finite(runs, seeds)
   sound = [(run, seed) for run, seed in zip(runs, seeds) if _reliability.finite(run)]
   gone = [seed for run, seed in sound if run.diverged]
@@ -77,6 +71,19 @@ def cautions(
         f'The training loss did not fall with {_of(flat, seeds)}: the rate is far'
         ' too high or far too low.'
     ))
+
+
+def cautions(
+    runs: Sequence[_unrolled.Derivative],
+    mean: _reliability.Mean,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    steps: int,
+    task_steps: int,
+    rounded: Sequence[str],
+) -> Iterator[Caution]:
+  """Every reason to doubt, the gravest first."""
+  yield from of_training(runs, names, seeds)
   if mean.clipped:
     yield Caution('clipped', 'A derivative was clipped: its size says nothing.')
   if len(runs) == 1:

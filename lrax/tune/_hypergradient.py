@@ -92,8 +92,8 @@ def hypergradient(
   """Differentiates the validation loss through a whole training run.
 
   The derivatives are carried forwards with the run, one more of each of its
-  numbers for each hyperparameter, so memory does not grow with the steps. One
-  hyperparameter costs about 1.5 to 3 plain runs.
+  numbers for each hyperparameter, so memory does not grow with the steps. A run
+  with one hyperparameter takes about one and a half times as long as without.
 
   The derivative is exact, and yet may mislead. Below the best rate its sign is
   right. Above it training is chaotic, derivatives grow from step to step, and the

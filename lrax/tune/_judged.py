@@ -53,7 +53,8 @@ def search(
 ) -> dict[float, float]:
   """Mean losses by rate, of rates around the best one; infinite where one diverged.
 
-  Neighbours of the best are tried, a factor of 2 away, then of 1.4 and of 1.2.
+  Neighbours of the best are tried, a factor of 2 away, then of 1.4 and of 1.2; and
+  rates below, while all diverge.
 
   Args:
     engine: what trains.
@@ -70,6 +71,8 @@ def search(
     tried |= zip(wanted, np.nan_to_num(found.mean(1), nan=np.inf).tolist())
     best = min(tried, key=lambda place: tried[place])
     around = [[best - stride, best + stride] for stride in _STRIDES]
+    if np.isinf(tried[best]):
+      around = [[min(tried) - _STRIDES[0]]]
     new = [[place for place in pair if place not in tried] for pair in around]
     wanted = next((pair for pair in new if pair), [])[: most - len(tried)]
   return {rate(place): loss for place, loss in tried.items()}

@@ -46,7 +46,7 @@ class LearnedSchedule:
     learned: the schedule on the fresh seeds.
     start: the constant rate that it started from, on them.
     constant: the best constant rate, on them; chosen as the schedule was, on
-      the same seeds, from no more rates than there were meta-steps.
+      the same seeds, from at most `meta_steps` rates.
     constants: the constant rates that were tried, and their losses on `seeds`.
     steps_spent: updates of all runs together.
     verdict: all this in plain words.
@@ -74,7 +74,10 @@ class LearnedSchedule:
     """Everything as plain values; NaN as None, so that it is valid JSON."""
     fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     fields['schedule'] = self.schedule.to_dict()
-    fields['history'] = [step._asdict() for step in self.history]
+    fields['history'] = [
+        step._asdict() | {'warnings': [caution._asdict() for caution in step.warnings]}
+        for step in self.history
+    ]
     for name in ('learned', 'start', 'constant'):
       judged = fields[name]
       fields[name] = {'schedule': judged.schedule.to_dict(), 'losses': judged.losses}
@@ -96,24 +99,24 @@ def learned_schedule(
   """Learns a schedule for a task, by the gradient of the loss after training.
 
   The schedule is straight lines between rates at evenly spaced knots. From a
-  constant, Adam moves the logarithms of these rates along the derivatives of the
-  validation loss after a whole run, carried forwards with the run as by
-  `hypergradient`. Memory does not grow with the steps; a meta-step takes about
-  as long as 1 + `knots` plain runs a seed.
+  constant, Rprop moves the logarithms of these rates by the signs of the
+  derivatives of the validation loss after a whole run, which are carried forwards
+  with the run as by `hypergradient`. Memory does not grow with the steps; a
+  meta-step takes about as long as `knots` plain runs a seed.
 
   Where training becomes so unstable that derivatives say nothing, it goes back to
-  the best place before with half the step. The schedule with the lowest loss seen
-  is returned, and is judged on five seeds that it was not learned on, against the
-  start and against the best constant rate.
+  the best place before and takes half the step. The schedule with the lowest loss
+  seen is returned, and is judged on five seeds that it was not learned on, against
+  the start and against the best constant rate.
 
   It fits this task, optimizer and number of steps. A rate that pays off only after
   the last step is not learned, so learn over the steps that you mean to train.
 
   Formula:
     schedule = piecewise_interpolate(exp(logs), evenly spaced boundaries)
-    logs -= meta_rate * adam(mean over seeds of d validation_loss / d logs)
-    with b1 = 0.9 and b2 = 0.99, each seed's derivatives clipped to the fall of its
-    training loss
+    logs -= length * sign(mean over seeds of d validation_loss / d logs)
+    where, for each knot, length *= 1.2 if its sign is as before, up to 0.7, and
+    length *= 0.5 if it turned, whereupon the knot rests for a step
 
   Args:
     task: what to train.
@@ -125,8 +128,8 @@ def learned_schedule(
     init_value: the constant rate to start from, > 0; better too small than too
       large.
     meta_steps: how many schedules to try at most, a whole number >= 1; it ends
-      sooner where the step was halved five times.
-    meta_rate: how far a meta-step moves the logarithm of a rate, about, > 0.
+      sooner where every length is below a sixteenth of `meta_rate`.
+    meta_rate: the length of the first meta-step, of the logarithm of each rate, > 0.
     seeds: the seeds to learn on, or how many.
     on_step: called with a `MetaStep` after each.
 
@@ -139,7 +142,9 @@ def learned_schedule(
 
   Source:
     Forward-mode derivatives: Franceschi et al., "Forward and Reverse
-    Gradient-Based Hyperparameter Optimization", 2017. Schedules by gradients:
+    Gradient-Based Hyperparameter Optimization", 2017. Rprop, in its form without
+    backtracking: Igel and Huesken, "Improving the Rprop Learning Algorithm", 2000,
+    "iRprop-"; the original starts at 0.1 and goes up to 50. Schedules by gradients:
     Maclaurin et al., "Gradient-based Hyperparameter Optimization through
     Reversible Learning", 2015; Micaelli and Storkey, "Gradient-based
     Hyperparameter Optimization Over Long Horizons", 2021, who also share rates
@@ -231,13 +236,15 @@ def _verdict(result: LearnedSchedule) -> str:
       continue
     gain, error = learned.less(other)
     said.append(
-        f"{gain:+.2g} (+-{2 * error:.2g}) less than the {name}, {rate:.4g}, with"
-        f' {other.validation_loss:.4g}.'
+        f"{abs(gain):.2g} (+-{2 * error:.2g}) {'more' if gain < 0 else 'less'} than"
+        f' the {name}, {rate:.4g}, with {other.validation_loss:.4g}.'
     )
     if abs(gain) <= 2 * error:
       said.append('Noise hides the difference.')
   unsteady = sum(not step.trusted for step in result.history)
-  if unsteady:
+  if result.history[-1].blocked:
+    said.append(f'It was not learned: {result.history[-1].warnings[0].text}')
+  elif unsteady:
     said.append(
         f'In {unsteady} meta-steps training was too unstable for derivatives.'
     )

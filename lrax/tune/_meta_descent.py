@@ -13,12 +13,13 @@ import numpy as np
 
 from lrax import _policy
 from lrax import schedules
+from lrax.tune import _cautions
 from lrax.tune import _reliability
 from lrax.tune import _unrolled
 
-_B1, _B2, _EPS = 0.9, 0.99, 1e-12  # of Adam, on the logarithms
-_CLIP = 1.0  # times a derivative's scale
-_HALVINGS = 5  # of the step, after which it is too small to go on
+_GROW, _SHRINK = 1.2, 0.5  # of Rprop's step, where a sign stays and where it turns
+_MOST = 0.7  # the longest step, in a logarithm: a factor of 2
+_LEAST = 1 / 16  # of the first step; with less it ends
 
 
 class MetaStep(NamedTuple):
@@ -29,12 +30,20 @@ class MetaStep(NamedTuple):
     validation_loss: the mean over the seeds; NaN where one is not finite.
     gradient: of that, with respect to log(values).
     trusted: whether training was calm, so that the derivatives could be followed.
+    warnings: what was wrong with it, each a `Caution`.
   """
 
   values: tuple[float, ...]
   validation_loss: float
   gradient: tuple[float, ...]
   trusted: bool
+  warnings: tuple[_cautions.Caution, ...] = ()
+
+  @property
+  def blocked(self) -> bool:
+    """Whether derivatives are not finite though training is calm."""
+    kinds = [caution.kind for caution in self.warnings]
+    return kinds[:1] == ['derivative not finite'] and 'explodes' not in kinds
 
 
 class Knots:
@@ -54,6 +63,14 @@ class Knots:
     return policy(jnp.arange(self.steps)), {}
 
 
+class _Calm(NamedTuple):
+  """A place where derivatives tell the way."""
+
+  logs: np.ndarray
+  loss: float
+  signs: np.ndarray  # of the derivatives
+
+
 def descend(
     run: Callable[[np.ndarray, int], _unrolled.Derivative],
     logs: np.ndarray,
@@ -61,42 +78,49 @@ def descend(
     rate: float,
     seeds: Sequence[int],
 ) -> Iterator[MetaStep]:
-  """Adam on the logarithms of rates, from `logs` on.
+  """Rprop on the logarithms of rates, from `logs` on.
 
-  Where training is not calm, the sign of a derivative is a matter of chance: then
-  it goes back to the best calm place with half the step, or, where there has been
-  none, to half the rates. It ends after five halvings of the step.
+  It takes the signs of the derivatives only, whose sizes span orders of magnitude
+  along the way. Where training is not calm the signs too are a matter of chance:
+  then it goes back to the best calm place and takes half the step, or, where there
+  has been none, halves the rates. It ends where the steps have become small, or
+  where derivatives are not finite for another reason.
 
   Args:
     run: trains at some logarithms, from a seed.
     logs: where to begin.
-    steps: how many of them to judge at most.
-    rate: how far a step moves a logarithm, about.
-    seeds: of the runs of each step.
+    steps: how many places to judge at most.
+    rate: the length of the first step, of each logarithm.
+    seeds: of the runs at each place.
   """
-  count, first, second = 0, np.zeros_like(logs), np.zeros_like(logs)
-  calm, calm_loss, least = None, np.inf, rate / 2**_HALVINGS
+  lengths, before = np.full(logs.shape, rate), np.zeros_like(logs)
+  names = [f'knot {index}' for index in range(len(logs))]
+  best = None
   for _ in range(steps):
     runs = [run(logs, seed) for seed in seeds]
     loss = float(np.mean([r.validation_loss for r in runs]))
-    gradient = _reliability.average(runs, _CLIP).gradient
+    gradient = _reliability.average(runs, None).gradient
     trusted = _reliability.trusted(runs)
-    yield MetaStep(
-        tuple(np.exp(logs).tolist()), loss, tuple(gradient.tolist()), trusted
+    step = MetaStep(
+        tuple(np.exp(logs).tolist()), loss, tuple(gradient.tolist()), trusted,
+        tuple(_cautions.of_training(runs, names, seeds)),
     )
-    if not trusted:
-      if calm is None:
-        logs = logs - np.log(2)
-      else:
-        logs, rate = calm, rate / 2
-        if rate <= least:
-          return
-      count, first, second = 0, np.zeros_like(logs), np.zeros_like(logs)
+    yield step
+    if step.blocked:
+      return
+    if trusted:
+      signs = np.sign(gradient)
+      here = _Calm(logs, loss, signs)
+      best = here if best is None or loss < best.loss else best
+      kept = signs * before
+      grown = np.minimum(lengths * _GROW, max(rate, _MOST))
+      lengths = np.where(kept > 0, grown, np.where(kept < 0, _SHRINK, 1) * lengths)
+      signs = np.where(kept < 0, 0, signs)  # one step of rest, as in iRprop-
+    elif best is None:
+      logs = logs - np.log(2)
       continue
-    if loss < calm_loss:
-      calm, calm_loss = logs, loss
-    count += 1
-    first = _B1 * first + (1 - _B1) * gradient
-    second = _B2 * second + (1 - _B2) * gradient**2
-    root = np.sqrt(second / (1 - _B2**count)) + _EPS
-    logs = logs - rate * first / (1 - _B1**count) / root
+    else:
+      here, signs, lengths = best, best.signs, lengths * _SHRINK
+    if lengths.max() <= rate * _LEAST:
+      return
+    logs, before = here.logs - signs * lengths, signs

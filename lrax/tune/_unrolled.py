@@ -190,7 +190,7 @@ class _Program(_trial.Program):
 
     def rule(primals: Any, tangents: Any) -> Any:
       value, slopes = jax.value_and_grad(loss)(*primals)
-      products = [jnp.sum(x * y) for x, y in zip(slopes, tangents[0])]
+      products = [jnp.sum(x * y).real for x, y in zip(slopes, tangents[0])]
       return value, jnp.asarray(sum(products), value.dtype)
 
     judged = jax.custom_jvp(loss)

@@ -23,6 +23,7 @@ class Bayesian(_searcher.Searcher):
   """x"""
   AEI=False
   EXACT=True
+  FEAS=True
 
   def __init__(self, space: Any, budget: int, seed: int = 0, warp=None, first=None):
     super().__init__(space, budget, seed)
@@ -63,15 +64,22 @@ class Bayesian(_searcher.Searcher):
     places=np.arange(size); return gp.Data(x, yy, places < len(keys), (places>=(told or 99999))&self.EXACT)
 
   def _most_promising(self):
-    keys = sorted(self._scores, key=self._units)
-    if self._fitted is None or self._fitted[0] != len(keys):
-      y = self.warp(np.array([self._scores[k] for k in keys]))
+    every = sorted(self._scores, key=self._units)
+    if self._fitted is None or self._fitted[0] != len(every):
+      scores = np.array([self._scores[k] for k in every])
+      ok = np.isfinite(scores)
+      keys = [k for k, o in zip(every, ok) if o] if self.FEAS else every
+      y = self.warp(scores[ok] if self.FEAS else scores) if keys else np.zeros(0)
       data = self._data(keys, y)
       place = gp.fit(data, self._groups)
       posterior = gp.condition(place, data, self._groups)
-      best = np.asarray(gp.predict(posterior, data.x, self._groups)[0])[:len(keys)].min()
-      self._fitted = (len(keys), y, place, posterior, best)
-    _, y, place, posterior, best = self._fitted
+      best = np.asarray(gp.predict(posterior, data.x, self._groups)[0])[:len(keys)].min() if keys else 0.
+      self._labels = None
+      if self.FEAS and not ok.all():
+        labels = self._data(every, np.where(ok, -1., 1.))
+        self._labels = gp.condition(gp.fit(labels, self._groups), labels, self._groups)
+      self._fitted = (len(every), y, place, posterior, best, keys)
+    _, y, place, posterior, best, keys = self._fitted
     pending = self._pending
     if pending:
       size=len(posterior.data.mask)
@@ -91,7 +99,7 @@ class Bayesian(_searcher.Searcher):
       units = np.concatenate([top, near])
       found = np.concatenate([np.sort(found)[::-1][:_KEPT], self._gain(posterior, near, best)])
     order = np.argsort(-found)
-    return self._first_new(units[order])
+    return next(filter(self._is_new, map(self._at, units[order])), None)
 
   def _gain(self, posterior, units, best):
     mean, dev = gp.predict(posterior, self._columns(units), self._groups)
@@ -99,6 +107,10 @@ class Bayesian(_searcher.Searcher):
     if self.AEI:
       noise=1e-6+np.exp(np.log(.01)+2*self._fitted[2][-1]); noise=float(noise*posterior.variance)
       out=out+np.log(1-np.sqrt(noise)/np.sqrt(np.asarray(dev)**2+noise)+1e-12)
+    if self._labels is not None:
+      m, sd = gp.predict(self._labels, self._columns(units), self._groups)
+      from scipy.special import log_ndtr
+      out = out + log_ndtr(-np.asarray(m)/np.asarray(sd))
     return out
 
   def _columns(self, units):
