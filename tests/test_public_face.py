@@ -59,7 +59,11 @@ HEAVY = {
 LOADED_WHEN_NEEDED = {
     ('cli/_app.py', 'typer'): 'the app is a typer object; main() imports the file',
     ('cli/_find.py', 'typer'): "a command is declared with typer's types",
+    ('cli/_options.py', 'typer'): "a command is declared with typer's types",
     ('cli/_schedule.py', 'typer'): "a command is declared with typer's types",
+    ('cli/_search.py', 'typer'): "a command is declared with typer's types",
+    ('cli/_study.py', 'typer'): "a command is declared with typer's types",
+    ('cli/_sweep.py', 'typer'): "a command is declared with typer's types",
 }
 
 

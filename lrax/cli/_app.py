@@ -7,6 +7,9 @@ import typer
 from lrax.cli import _find
 from lrax.cli import _output
 from lrax.cli import _schedule
+from lrax.cli import _search
+from lrax.cli import _study
+from lrax.cli import _sweep
 
 app = typer.Typer(
     help='Everything about the learning rate, for JAX.',
@@ -14,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command('find')(_find.find)
+app.command('sweep')(_sweep.sweep)
+app.command('search')(_search.search)
+app.command('study')(_study.study)
 app.command('schedule')(_schedule.schedule)
 
 

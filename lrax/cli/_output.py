@@ -37,13 +37,22 @@ def open_folder(command: str, out: Path) -> None:
     ) from None
 
 
-def draw(command: str, make: Callable[[], Any], path: Path) -> None:
-  """Writes the figure of the axes that `make` draws, without a display."""
+def need_figures(command: str, name: str) -> None:
+  """Makes sure that a figure can be drawn, without a display."""
   try:
     import matplotlib
   except ImportError as error:
     raise ImportError(
-        f"{command}: matplotlib draws {path.name}; pip install 'lrax[cli]'."
+        f"{command}: matplotlib draws {name}; pip install 'lrax[cli]'."
     ) from error
   matplotlib.use('Agg')
-  make().figure.savefig(path, dpi=120)
+
+
+def draw(command: str, make: Callable[[], Any], path: Path) -> None:
+  """Writes the figure of the axes that `make` draws, without a display."""
+  need_figures(command, path.name)
+  from matplotlib import pyplot as plt
+
+  figure = make().figure
+  figure.savefig(path, dpi=120)
+  plt.close(figure)

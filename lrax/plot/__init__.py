@@ -3,5 +3,7 @@
 from lrax.plot._find import find
 from lrax.plot._range_test import range_test
 from lrax.plot._schedule import schedule
+from lrax.plot._search import search
+from lrax.plot._sweep import sweep
 
-__all__ = ['find', 'range_test', 'schedule']
+__all__ = ['find', 'range_test', 'schedule', 'search', 'sweep']

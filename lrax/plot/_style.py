@@ -28,6 +28,17 @@ def axes(ax: Any) -> Any:
   return pyplot().subplots(figsize=(6.4, 4.2), layout='constrained')[1]
 
 
+def legend_above(ax: Any) -> None:
+  """A legend over the axes, under the title, where it hides nothing."""
+  count = len(ax.get_legend_handles_labels()[1])
+  if count:
+    ax.legend(
+        loc='lower center', bbox_to_anchor=(0.5, 1.0), ncols=count, frameon=False,
+        fontsize='small', borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5,
+    )
+  ax.set_title(ax.get_title(), pad=22)
+
+
 def seeds(values: Sequence[int]) -> str:
   """'1 seed' or '3 seeds'."""
   return f'{len(values)} seed{"s" * (len(values) > 1)}'

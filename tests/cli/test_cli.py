@@ -2,100 +2,24 @@
 
 import csv
 import importlib.metadata
-import json
 import os
 from pathlib import Path
 import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 
+from programs import check_refusal
+from programs import is_png
+from programs import program
+from programs import run
+from programs import strictly
 import pytest
 
 from lrax import cli
 
-TASK = '''
-    import time
-
-    import jax.numpy as jnp
-    import numpy as np
-    import lrax
-    from lrax.tasks import Arrays, Stream, Task
-
-    x = np.linspace(-1, 1, 16).astype(np.float32)
-
-    def mse(w, batch):
-      return jnp.mean((w * batch[0] - 3 * batch[0]) ** 2)
-
-    def make(loss=lambda w, batch, key: mse(w, batch), **changes):
-      arguments = dict(
-          init=lambda key: jnp.zeros(()), loss=loss, evaluate=mse,
-          train=Stream(lambda seed: [(x,)]), validation=Arrays((x,)),
-          steps=12, name='quick')
-      return Task(**(arguments | changes))
-
-    quick = make()
-    vector = make(loss=lambda w, batch, key: (w * batch[0]) ** 2)
-    broken = make(loss=lambda w, batch, key: mse(w, batch) / (1 // 0))
-    angry = make(loss=lambda w, batch, key: mse(w, batch).no_such_thing)
-    hopeless = make(loss=lambda w, batch, key: mse(w, batch) * jnp.nan)
-
-    def batches(seed):
-      while True:
-        time.sleep(0.02)
-        yield (x,)
-
-    slow = make(train=Stream(batches), steps=20)
-'''
-
-
-@pytest.fixture(autouse=True)
-def place(monkeypatch, tmp_path):
-  """A working directory with a file of tasks; paths as before afterwards."""
-  monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(sys, 'path', list(sys.path))
-  monkeypatch.setattr(sys, 'dont_write_bytecode', True)
-  monkeypatch.delenv('LRAX_DEBUG', raising=False)
-  Path('lrax_cli_tasks.py').write_text(textwrap.dedent(TASK))
-  Path('lrax_cli_bad.py').write_text("raise RuntimeError('no data\\n here')\n")
-  Path('lrax_cli_syntax.py').write_text('def task(:\n')
-  Path('lrax_cli_exit.py').write_text('import sys\nsys.exit(0)\n')
-  Path('file').write_text('')
-  yield
-  for name in [name for name in sys.modules if name.startswith('lrax_cli_')]:
-    del sys.modules[name]
-
-
-def run(monkeypatch, *arguments):
-  """The exit code of the program, run in this process as the script runs it."""
-  monkeypatch.setattr(sys, 'argv', ['lrax', *arguments])
-  with pytest.raises(SystemExit) as caught:
-    cli.main()
-  return caught.value.code
-
-
-def program(*arguments, **options):
-  """The real program."""
-  command = [sys.executable, '-m', 'lrax', *arguments]
-  return subprocess.run(
-      command, capture_output=True, text=True, timeout=120, check=False, **options
-  )
-
-
-def is_png(path):
-  data = path.read_bytes()
-  return data[:8] == b'\x89PNG\r\n\x1a\n' and data[-8:-4] == b'IEND'
-
-
-def strictly(text):
-  """JSON as other programs read it, where NaN is no number."""
-  def refuse(name):
-    raise AssertionError(f'{name} is no JSON')
-
-  return json.loads(text, parse_constant=refuse)
-
+pytestmark = pytest.mark.usefixtures('place')
 
 # What it writes.
 
@@ -194,18 +118,6 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch, capsys):
 
 
 # How it ends where something is wrong.
-
-
-def check_refusal(code, said, *words):
-  """Exit code 2, one line on stderr that says what is wrong, and no traceback."""
-  assert code == 2
-  assert said.err.startswith('lrax: ')
-  assert said.err.endswith('\n')
-  assert said.err.count('\n') == 1
-  assert 'Traceback' not in said.err + said.out
-  assert 'Use ' not in said.out  # no recommendation
-  for word in words:
-    assert word in said.err
 
 
 @pytest.mark.parametrize(
@@ -314,7 +226,7 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
   assert len(kept['trials']) <= finished <= len(kept['trials']) + 1
   assert 'out/find.json' in error
   for trial in kept['trials']:
-    assert set(trial) >= {'learning_rate', 'seed', 'validation_loss', 'diverged'}
+    assert set(trial) >= {'learning_rate', 'seed', 'validation_loss', 'status'}
     assert len(trial['losses']) == 20
   # The range test was finished too, and is evidence.
   assert len(kept['range_test']['losses']) == 2
@@ -354,7 +266,8 @@ def test_python_m_lrax_help():
   ended = program('--help')
   assert (ended.returncode, ended.stderr) == (0, '')
   assert 'Everything about the learning rate' in ended.stdout
-  assert 'find' in ended.stdout
+  for command in ('find', 'sweep', 'search', 'study', 'schedule'):
+    assert command in ended.stdout
 
 
 def test_without_a_command_it_shows_how_to_use_it(monkeypatch, capsys):

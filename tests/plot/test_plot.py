@@ -61,11 +61,14 @@ def row(rate, *losses):
   """One rate, and what each seed gave: NaN where it diverged."""
   gone = sum(np.isnan(losses))
   trials = tuple(
-      Trial(rate, seed, loss, bool(np.isnan(loss)), np.ones(3))
+      Trial(
+          {'learning_rate': rate}, seed, loss,
+          'diverged' if np.isnan(loss) else 'finished', np.ones(3),
+      )
       for seed, loss in enumerate(losses)
   )
   mean = NAN if gone else float(np.mean(losses))
-  return Row(rate, mean, 0.1, int(gone), trials)
+  return Row({'learning_rate': rate}, mean, 0.1, int(gone), trials)
 
 
 ROWS = (row(0.03, 0.6, 0.7), row(0.1, 0.4, 0.5), row(0.3, 0.5, 0.5), row(1.0, 0.9, NAN))
