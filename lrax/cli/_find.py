@@ -14,18 +14,27 @@ from lrax import tune
 from lrax.cli import _options
 from lrax.cli import _report
 
-_COLUMNS = ('learning rate', 'validation loss', 'spread', 'diverged')
+_COLUMNS = ('optimizer', 'learning rate', 'validation loss', 'spread', 'diverged')
 
 
 def find(
     task: _options.Task,
-    optimizer: _options.Optimizer = 'adamw',
+    optimizer: Annotated[
+        list[str],
+        typer.Option(
+            help='adamw, "sgd(momentum=0.9)", ...; several are compared side by side.'
+        ),
+    ] = ['adamw'],  # noqa: B006  typer copies it
     schedule: _options.Schedule = 'cosine',
     steps: _options.Steps = None,
     seeds: Annotated[int, typer.Option(help='Seeds to judge each rate over.')] = 3,
     budget: Annotated[
         int | None, typer.Option(help='At most so many updates in all.')
     ] = None,
+    pick: Annotated[
+        list[str],
+        typer.Option(help='What to pick beside the rate: warmup, steps.'),
+    ] = [],  # noqa: B006
     out: Annotated[
         Path, typer.Option(help='The folder for find.json, find.csv and find.png.')
     ] = Path('lrax-out'),
@@ -39,32 +48,38 @@ def find(
   report.kept['range_test'] = None
 
   def tell(event: tune.Progress) -> None:
-    if isinstance(event.result, tune.RangeTest):
-      report.keep(range_test=event.result.to_dict())
-    elif isinstance(event.result, tune.Trial):
-      report.add(event.result)
-    report.move(event.stage, event.done, event.planned, report.best())
+    trial, stage = event.result, event.stage
+    if event.optimizer:
+      stage = f'{event.optimizer}: {stage}'
+    if isinstance(trial, tune.RangeTest):
+      report.keep(range_test=trial.to_dict())
+    elif isinstance(trial, tune.Trial):
+      named = {'optimizer': event.optimizer} if event.optimizer else {}
+      report.add(trial._replace(point=named | dict(trial.point)))
+    report.move(stage, event.done, event.planned, report.best())
 
   with report.running(task):
     loaded = tasks.load(task)
     with report.progress():
       found = tune.find(
-          loaded, optimizer, steps=steps, seeds=seeds, schedule=schedule,
-          budget=budget, on_progress=tell,
+          loaded, optimizer if len(optimizer) > 1 else optimizer[0], steps=steps,
+          seeds=seeds, schedule=schedule, budget=budget, pick=pick, on_progress=tell,
       )
       report.save(found, found.to_dict(), lambda: found.plot()[0])
-    title = f'{found.task}, {found.optimizer}'
-    report.close(title, _COLUMNS, _rows(found), found.verdict)
+    compared = ', '.join(optimizer)
+    report.close(f'{found.task}, {compared}', _COLUMNS, _rows(found), found.verdict)
     if math.isnan(found.learning_rate):
       raise SystemExit(1)
 
 
 def _rows(found: tune.Found) -> Iterator[tuple[list[str], bool]]:
-  for row in found.rows:
-    cells = [
-        f'{row.learning_rate:.3g}',
-        '-' if row.diverged else f'{row.validation_loss:.4g}',
-        '-' if row.diverged else f'{row.spread:.2g}',
-        f'{row.diverged} of {len(row.trials)}' if row.diverged else '',
-    ]
-    yield cells, row.learning_rate == found.learning_rate
+  for one in (found, *found.others):
+    for row in one.rows:
+      cells = [
+          one.optimizer if found.others else '',
+          f'{row.learning_rate:.3g}',
+          '-' if row.diverged else f'{row.validation_loss:.4g}',
+          '-' if row.diverged else f'{row.spread:.2g}',
+          f'{row.diverged} of {len(row.trials)}' if row.diverged else '',
+      ]
+      yield cells, one is found and row.learning_rate == found.learning_rate

@@ -28,15 +28,16 @@ def axes(ax: Any) -> Any:
   return pyplot().subplots(figsize=(6.4, 4.2), layout='constrained')[1]
 
 
-def legend_above(ax: Any) -> None:
+def legend_above(ax: Any, columns: int = 8) -> None:
   """A legend over the axes, under the title, where it hides nothing."""
   count = len(ax.get_legend_handles_labels()[1])
   if count:
     ax.legend(
-        loc='lower center', bbox_to_anchor=(0.5, 1.0), ncols=count, frameon=False,
-        fontsize='small', borderaxespad=0.2, columnspacing=1.2, handletextpad=0.5,
+        loc='lower center', bbox_to_anchor=(0.5, 1.0), ncols=min(count, columns),
+        frameon=False, fontsize='small', borderaxespad=0.2, columnspacing=1.2,
+        handletextpad=0.5,
     )
-  ax.set_title(ax.get_title(), pad=22)
+  ax.set_title(ax.get_title(), pad=8 + 14 * -(-count // columns))
 
 
 def seeds(values: Sequence[int]) -> str:

@@ -247,7 +247,7 @@ def _side_by_side(
     )
   each = []
   for name, optimizer in zip(names, optimizers):
-    named = lambda p: tell(p._replace(stage=f'{name} {p.stage}'))  # noqa: B023
+    named = lambda progress: tell(progress._replace(optimizer=name))  # noqa: B023
     share = None if budget is None else budget // len(names)
     each.append(
         find(task, optimizer, budget=share, on_progress=named, **arguments)

@@ -24,10 +24,11 @@ _WIDEN = 6  # times, in either direction
 class Progress(NamedTuple):
   """What `on_progress` is told."""
 
-  stage: str  # 'range test', 'sweep' or 'pick', after the optimizer if several
+  stage: str  # 'range test', 'sweep' or 'pick'
   done: int  # runs of this stage
   planned: int  # runs of this stage as far as is known now
   result: Any  # the RangeTest when it is complete, a Trial, or None
+  optimizer: str = ''  # whose turn it is, where several are compared
 
 
 class Search:

@@ -68,6 +68,28 @@ def test_find_takes_its_options(monkeypatch, capsys):
   assert all(name in os.listdir('deep/er') for name in ('find.csv', 'find.png'))
 
 
+def test_find_compares_optimizers_and_picks(monkeypatch, capsys):
+  code = run(
+      monkeypatch, 'find', 'lrax_cli_tasks.py:quick', '--optimizer', 'sgd',
+      '--optimizer', 'sgd(momentum=0.5)', '--pick', 'warmup', '--pick', 'steps',
+      '--seeds', '2', '--out', 'both',
+  )
+  said = capsys.readouterr()
+  assert (code, said.err) == (0, '')
+  found = strictly(Path('both/find.json').read_text())
+  (other,) = found['others']
+  both = {'sgd', 'sgd(momentum=0.5)'}
+  assert {found['optimizer'], other['optimizer']} == both
+  assert found['validation_loss'] <= other['validation_loss']
+  for one in (found, other):
+    assert {t.get('steps') for t in one['picked']} == {None, 3, 6, 24}
+    assert one['steps'] in (3, 6, 12, 24)
+  assert f'{other["optimizer"]} reaches' in said.out.replace('\n', ' ')
+  with open('both/find.csv') as file:
+    assert {line['optimizer'] for line in csv.DictReader(file)} == both
+  assert is_png(Path('both/find.png'))
+
+
 def test_without_options_it_writes_to_lrax_out(monkeypatch, capsys):
   assert run(monkeypatch, 'find', 'lrax_cli_tasks:quick', '--seeds', '1') == 0
   assert sorted(os.listdir('lrax-out')) == ['find.csv', 'find.json', 'find.png']
