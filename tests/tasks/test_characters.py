@@ -5,11 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import single_runs
 
 import lrax
 from lrax.tasks import _characters
 from lrax.tasks import _source_text
-from lrax.tune import _train
 
 
 @functools.cache
@@ -104,7 +104,7 @@ def test_sizes():
 
 def test_it_learns_more_than_how_often_each_character_is():
   """150 steps of AdamW end below the entropy of single characters."""
-  trainer = _train.Trainer(task(), lrax.adamw)
+  trainer = single_runs.Trainer(task(), lrax.adamw)
   rates = np.asarray(lrax.cosine_annealing(4e-3, 150)(jnp.arange(150)))
   shares = np.bincount(task().validation.data[:, 1:].ravel(), minlength=98) / 4096
   single = -np.sum(shares[shares > 0] * np.log(shares[shares > 0]))

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import single_runs
 
 import lrax
 from lrax.tasks import _packages
-from lrax.tune import _train
 
 
 @functools.cache
@@ -98,6 +98,6 @@ def test_reference_result():
   Other versions of Python have other text: a third on either side. A guess is
   2.30 and always the most frequent package 1.9.
   """
-  trainer = _train.Trainer(task(), optax.adamw)
+  trainer = single_runs.Trainer(task(), optax.adamw)
   rates = np.asarray(lrax.cosine_annealing(0.03, 300)(jnp.arange(300)))
   assert 0.14 < trainer.run(rates, 0).validation_loss < 0.28

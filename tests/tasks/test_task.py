@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import single_runs
 
 import lrax
 from lrax.tasks import Arrays
 from lrax.tasks import Drawn
 from lrax.tasks import Stream
 from lrax.tasks import Task
-from lrax.tune import _train
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 4)).astype(np.float32)
@@ -274,7 +274,7 @@ def dropout_task(keys):
 def test_linen_with_dropout():
   """New keys at every step of every seed; one seed is one run; none to evaluate."""
   keys, rates = [], np.full(12, 1e-2)
-  trainer = _train.Trainer(dropout_task(keys), optax.adam)
+  trainer = single_runs.Trainer(dropout_task(keys), optax.adam)
   runs = [trainer.run(rates, seed, validate=False) for seed in (0, 1)]
   jax.effects_barrier()
   assert np.isfinite([run.losses for run in runs]).all()
