@@ -1,18 +1,18 @@
-"""Search methods by ask and tell."""
+"""Search methods that ask for points and are told their scores, by name."""
 
-from lrax.tune._methods._bayesian import Bayesian
-from lrax.tune._methods._grid import Grid
-from lrax.tune._methods._random import Random
+from lrax.tune._methods import _bayesian
+from lrax.tune._methods import _grid
+from lrax.tune._methods import _random
+from lrax.tune._methods import _sobol
+from lrax.tune._methods import _zoom
 from lrax.tune._methods._searcher import Searcher
-from lrax.tune._methods._sobol import Sobol
-from lrax.tune._methods._zoom import Zoom
 
-__all__ = ['Bayesian', 'Grid', 'METHODS', 'Random', 'Searcher', 'Sobol', 'Zoom']
+__all__ = ['METHODS', 'Searcher']
 
-METHODS = {
-    'bayesian': Bayesian,
-    'grid': Grid,
-    'random': Random,
-    'sobol': Sobol,
-    'zoom': Zoom,
+METHODS: dict[str, type[Searcher]] = {
+    'bayesian': _bayesian.Bayesian,
+    'grid': _grid.Grid,
+    'random': _random.Random,
+    'sobol': _sobol.Sobol,
+    'zoom': _zoom.Zoom,
 }

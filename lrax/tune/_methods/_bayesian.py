@@ -2,134 +2,271 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import functools
 import math
 from typing import Any
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from lrax import _checks
 from lrax.tune import _dimension
-from lrax.tune._methods import _gaussian_process as gp
+from lrax.tune._methods import _gaussian_process
 from lrax.tune._methods import _searcher
 from lrax.tune._methods import _sobol
+from lrax.tune._methods import _warp
 
-_CANDIDATES = 512
-_LOCAL = (0.05, 0.01)
-_KEPT = 8
-_WIDER = 0.25
-_SIZES=(64,256)
+_SIZES = (64, 256)  # what observations are padded to; each is compiled once
+_MOST = 200  # points; the time to ask grows with their cube
+_CANDIDATES = 512  # places whose gain is computed together
+# Rounds of candidates around the best ones: how many, and how far off.
+_KEPT, _WIDTHS = 8, (0.05, 0.01)
+_WIDER = 0.25  # of the first range, by which a range is widened at a time
+_FEW = 4096  # whole numbers that are told apart when candidates are made
+
+
+class _Belief(NamedTuple):
+  """What was told, as the model sees it."""
+
+  told: int  # how many points it rests on
+  keys: list[_searcher.Key]  # those whose score is finite
+  y: np.ndarray  # their scores, warped
+  place: np.ndarray  # the hyperparameters
+  scores: _gaussian_process.Posterior  # of the warped scores
+  success: _gaussian_process.Posterior  # of 1 where finite, -1 where not
+  any_failed: bool
+
 
 class Bayesian(_searcher.Searcher):
-  """x"""
-  AEI=False
-  EXACT=True
-  FEAS=True
+  """A Gaussian process of the scores, and the point of most expected improvement.
 
-  def __init__(self, space: Any, budget: int, seed: int = 0, warp=None, first=None):
+  It begins with 4 Sobol points and 2 more for each dimension, half the budget at
+  most. Then a Gaussian process is fitted to the warped scores, with a length for
+  each dimension and noise. The next point is that of the highest expected
+  improvement over the lowest mean, among 512 Sobol points and then 1,024 around
+  the best of them. Points asked for and not told count as told what the model
+  expects there, so that a batch spreads out. Points that diverged have no score
+  in the model: a second process, of whether a point diverges, gives the
+  probability that a point does not, which multiplies the improvement.
+
+  Where the best lies on the end of its range it widens the range by a quarter of
+  the first, as far as `within` allows.
+
+  Args:
+    space: what to search, names and dimensions.
+    budget: how many points to ask for at most, from 1 to 200.
+    seed: for the Sobol points and the candidates, a whole number >= 0.
+
+  Raises:
+    ValueError: the budget is above 200.
+
+  Source:
+    Jones et al., "Efficient Global Optimization of Expensive Black-Box
+    Functions", 1998; with noise, the augmented improvement of Huang et al.,
+    "Global Optimization of Stochastic Black-Box Systems via Sequential Kriging
+    Meta-Models", 2006; its logarithm from Ament et al., "Unexpected Improvements
+    to Expected Improvement", 2023; batches by the "kriging believer" of
+    Ginsbourger et al., 2010; divergence as in Gelbart et al., "Bayesian
+    Optimization with Unknown Constraints", 2014.
+  """
+
+  def __init__(self, space: Any, budget: int, seed: int = 0):
     super().__init__(space, budget, seed)
-    self.warp=warp or _warp
+    if self.budget > _MOST:
+      raise _checks.refuse(
+          self.owner, 'budget', f'at most {_MOST}', self.budget,
+          "the model's time grows with the cube; take method='sobol'",
+      )
     d = len(self.space)
-    self._first = first or min(math.ceil(self.budget / 2), 4 * (d + 1))
-    self._places = iter(_sobol.places(2 * self.budget, d, self.seed))
+    self._begin = min(math.ceil(self.budget / 2), 4 + 2 * d)
+    self._first = iter(_sobol.places(2 * self._begin, d, self.seed))
     self._candidates = _sobol.places(_CANDIDATES, d, self.seed + 1)
-    groups = []
-    for group, dimension in enumerate(self._dimensions):
-      one_hot = isinstance(dimension, _dimension.Choice)
-      groups += [group] * (int(dimension.count) if one_hot else 1)
-    self._groups = tuple(groups)
-    self._fitted = None
+    one_hot = lambda x: isinstance(x, _dimension.Choice)
+    columns = [int(x.count) if one_hot(x) else 1 for x in self._dimensions]
+    self._groups = tuple(np.repeat(np.arange(d), columns).tolist())
+    self._grids = [_grid(x) for x in self._dimensions]
+    self._belief: _Belief | None = None
 
-  def _next(self):
-    if len(self._asked) < self._first:
-      return self._first_new(self._places)
-    if len(self._scores) < self._first / 2:
+  def _next(self) -> _searcher.Key | None:
+    if len(self._asked.keys() | self._scores.keys()) < self._begin:
+      return self._first_new(self._first)
+    if 2 * len(self._scores) < self._begin:
       return None
     self._widen()
+    # The model is small: float64, and away from a device that may be training.
     with jax.enable_x64(True), jax.default_device(_cpu()):
-      return self._most_promising()
+      places = self._promising()
+    new = filter(self._is_new, map(self._at, places))
+    return next(new, None) or self._first_new(())
 
-  def _widen(self):
+  def _widen(self) -> None:
     leader = self._leader()
-    for index, (name, dimension) in enumerate(self.space.items()):
-      side = self._side(name, leader)
-      if not side or dimension.count < math.inf: continue
-      low, high = self._range[name]
-      least, most = map(dimension.to_unit, dimension.bounds)
-      self._range[name] = ((max(least, low - _WIDER), high) if side<0 else (low, min(most, high + _WIDER)))
+    assert leader is not None
+    for name, dimension in self.space.items():
+      side, (low, high) = self._side(name, leader), self._range[name]
+      if side and dimension.count == math.inf:
+        least, most = map(dimension.to_unit, dimension.bounds)
+        if side < 0:
+          self._range[name] = max(least, low - _WIDER), high
+        else:
+          self._range[name] = low, min(most, high + _WIDER)
 
-  def _data(self, keys, y, told=None):
-    size = next(s for s in _SIZES if s >= len(keys))
-    x = np.zeros((size, len(self._groups))); x[:len(keys)] = self._columns(np.array([self._units(k) for k in keys]))
-    yy = np.zeros(size); yy[:len(keys)] = y
-    places=np.arange(size); return gp.Data(x, yy, places < len(keys), (places>=(told or 99999))&self.EXACT)
+  # --- the model --------------------------------------------------------------
 
-  def _most_promising(self):
-    every = sorted(self._scores, key=self._units)
-    if self._fitted is None or self._fitted[0] != len(every):
-      scores = np.array([self._scores[k] for k in every])
-      ok = np.isfinite(scores)
-      keys = [k for k, o in zip(every, ok) if o] if self.FEAS else every
-      y = self.warp(scores[ok] if self.FEAS else scores) if keys else np.zeros(0)
-      data = self._data(keys, y)
-      place = gp.fit(data, self._groups)
-      posterior = gp.condition(place, data, self._groups)
-      best = np.asarray(gp.predict(posterior, data.x, self._groups)[0])[:len(keys)].min() if keys else 0.
-      self._labels = None
-      if self.FEAS and not ok.all():
-        labels = self._data(every, np.where(ok, -1., 1.))
-        self._labels = gp.condition(gp.fit(labels, self._groups), labels, self._groups)
-      self._fitted = (len(every), y, place, posterior, best, keys)
-    _, y, place, posterior, best, keys = self._fitted
+  def _believe(self) -> _Belief:
+    """The model of all that was told."""
+    keys = sorted(self._scores, key=self._units)
+    scores = np.asarray([self._scores[key] for key in keys])
+    finite = np.isfinite(scores)
+    good = [key for key, ok in zip(keys, finite) if ok]
+    y = _warp.warp(scores[finite])
+    data = self._data(good, y)
+    place = _gaussian_process.fit(data, self._groups)
+    # Its hyperparameters are the means of their priors: a step tells little.
+    told = self._data(keys, np.where(finite, 1.0, -1.0))
+    return _Belief(
+        len(keys), good, y, np.asarray(place),
+        _gaussian_process.condition(place, data, self._groups),
+        _gaussian_process.condition(np.zeros(len(place)), told, self._groups),
+        not finite.all(),
+    )
+
+  def _data(
+      self, keys: Sequence[_searcher.Key], y: np.ndarray, exact: int = 0
+  ) -> _gaussian_process.Data:
+    """Points padded, the last few of them free of noise."""
+    size = next((s for s in _SIZES if s >= len(keys)), None)
+    if size is None:
+      raise _checks.refuse(
+          self.owner, 'points', f'at most {_SIZES[-1]} in all', len(keys),
+          'tell fewer points of earlier studies',
+      )
+    x, padded, index = np.zeros((size, len(self._groups))), np.zeros(size), len(keys)
+    if keys:
+      x[:index] = self._columns(np.asarray([self._units(key) for key in keys]))
+    padded[:index] = y
+    mask = np.arange(size) < index
+    return _gaussian_process.Data(
+        x, padded, mask, mask & (np.arange(size) >= index - exact)
+    )
+
+  def _promising(self) -> np.ndarray:
+    """(some, dimensions): places in falling order of what they should gain."""
+    belief = self._belief
+    if belief is None or belief.told != len(self._scores):
+      belief = self._belief = self._believe()
+    scores, count = belief.scores, len(belief.keys)
     pending = self._pending
     if pending:
-      size=len(posterior.data.mask)
-      x=np.zeros((size,len(self._groups))); x[:len(pending)]=self._columns(np.array([self._units(k) for k in pending]))
-      believed = np.asarray(gp.predict(posterior, x, self._groups)[0])[:len(pending)]
-      data = self._data(keys + pending, np.append(y, believed), len(keys))
-      posterior = gp.condition(place, data, self._groups)
-      best = min(best, believed.min())
-    rng = np.random.default_rng((self.seed, len(self._asked)))
-    low, high = np.array(list(self._range.values())).T
-    units = low + (self._candidates + rng.uniform(size=len(low))) % 1 * (high - low)
-    found = self._gain(posterior, units, best)
-    for width in _LOCAL:
-      top = units[np.argsort(-found)[:_KEPT]]
+      waiting = np.asarray([self._units(key) for key in pending])
+      expected = self._gain(belief, scores, 0.0, waiting)[1]
+      keys, y = [*belief.keys, *pending], np.append(belief.y, expected)
+      data = self._data(keys, y, exact=len(pending))
+      scores = _gaussian_process.condition(belief.place, data, self._groups)
+      count = len(keys)
+    best = float(np.min(np.asarray(scores.fitted)[:count], initial=np.inf))
+    best = best if count else 0.0
+    gain = lambda places: self._gain(belief, scores, best, places)[0]
+    every = self._all()
+    if every is not None and len(every) <= _CANDIDATES:
+      places = np.asarray([self._units(k) for k in every if self._is_new(k)])
+      return places[np.argsort(-gain(places))] if len(places) else places
+    return self._search(gain)
+
+  def _search(self, gain: Any) -> np.ndarray:
+    """Candidates all over, then around the best of them."""
+    generator = np.random.default_rng((self.seed, len(self._asked)))
+    low, high = np.transpose(list(self._range.values()))
+    shifted = (self._candidates + generator.uniform(size=len(low))) % 1
+    places = self._snap(low + shifted * (high - low))
+    gains = gain(places)
+    # One option is as far from another as from any: they stay. A whole number
+    # has to reach the next.
+    least = [0.7 / d.count if d.count < math.inf else 0.0 for d in self._dimensions]
+    moves = [not isinstance(d, _dimension.Choice) for d in self._dimensions]
+    for width in _WIDTHS:
+      top = places[np.argsort(-gains)[:_KEPT]]
       near = np.repeat(top, _CANDIDATES // _KEPT, axis=0)
-      near = np.clip(near + width * rng.normal(size=near.shape), low, high)
-      units = np.concatenate([top, near])
-      found = np.concatenate([np.sort(found)[::-1][:_KEPT], self._gain(posterior, near, best)])
-    order = np.argsort(-found)
-    return next(filter(self._is_new, map(self._at, units[order])), None)
+      steps = generator.normal(size=near.shape) * np.maximum(width, least) * moves
+      near = self._snap(np.clip(near + steps, low, high))
+      places = np.concatenate([places, near])
+      gains = np.concatenate([gains, gain(near)])
+    return places[np.argsort(-gains, kind='stable')]
 
-  def _gain(self, posterior, units, best):
-    mean, dev = gp.predict(posterior, self._columns(units), self._groups)
-    out= np.asarray(gp.log_expected_improvement(mean, dev, best))
-    if self.AEI:
-      noise=1e-6+np.exp(np.log(.01)+2*self._fitted[2][-1]); noise=float(noise*posterior.variance)
-      out=out+np.log(1-np.sqrt(noise)/np.sqrt(np.asarray(dev)**2+noise)+1e-12)
-    if self._labels is not None:
-      m, sd = gp.predict(self._labels, self._columns(units), self._groups)
-      from scipy.special import log_ndtr
-      out = out + log_ndtr(-np.asarray(m)/np.asarray(sd))
-    return out
+  def _gain(
+      self, belief: _Belief, scores: Any, best: float, places: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Of each place, the log of what it should gain, and the mean of its score."""
+    padded = np.resize(self._columns(places), (_CANDIDATES, len(self._groups)))
+    gain, mean = _gain(
+        scores, belief.success, belief.any_failed, best, padded, self._groups
+    )
+    return np.asarray(gain)[: len(places)], np.asarray(mean)[: len(places)]
 
-  def _columns(self, units):
+  # --- places -----------------------------------------------------------------
+
+  def _snap(self, places: np.ndarray) -> np.ndarray:
+    """The places of the values that these stand for."""
     columns = []
-    for d, u in zip(self._dimensions, units.T):
-      if isinstance(d, _dimension.Choice):
-        index = np.clip(np.floor(u * d.count), 0, d.count - 1)
-        columns += [(index == i) / math.sqrt(2) for i in range(int(d.count))]
-      elif d.count < math.inf:
-        columns.append(np.array([d.to_unit(d.from_unit(min(max(v,0),1))) for v in u]))
-      else:
-        columns.append(u)
+    for grid, column in zip(self._grids, places.T):
+      if grid is not None:
+        middles = (grid[1:] + grid[:-1]) / 2
+        column = grid[np.searchsorted(middles, column)]
+      columns.append(column)
     return np.stack(columns, axis=1)
 
-def _cpu():
-  return jax.local_devices(backend='cpu')[0]
+  def _columns(self, places: np.ndarray) -> np.ndarray:
+    """What the model sees: options one-hot, each at distance 1 from the others."""
+    columns = []
+    for dimension, column in zip(self._dimensions, places.T):
+      if isinstance(dimension, _dimension.Choice):
+        index = np.floor(column * dimension.count)
+        options = np.arange(dimension.count)
+        columns += list(np.equal.outer(options, index) / math.sqrt(2))
+      else:
+        columns.append(column)
+    return np.stack(columns, axis=1)
 
-def _warp(scores):
-  s=np.where(np.isfinite(scores),scores,np.nan)
-  s=np.log(s)
-  s=np.where(np.isnan(s),np.nanmax(s),s)
-  return (s-s.mean())/(s.std()+1e-12)
+
+def _grid(dimension: _dimension.Dimension) -> np.ndarray | None:
+  """The places of all values, rising; None where there are too many to tell."""
+  if dimension.count > _FEW:
+    return None
+  if isinstance(dimension, _dimension.Choice):
+    return np.asarray([dimension.to_unit(v) for v in dimension.options])
+  values = range(dimension.low, dimension.high + 1)
+  return np.asarray([dimension.to_unit(v) for v in values])
+
+
+@functools.partial(jax.jit, static_argnames='groups')
+def _gain(
+    scores: _gaussian_process.Posterior,
+    success: _gaussian_process.Posterior,
+    any_failed: jax.Array,
+    best: jax.Array,
+    x: jax.Array,
+    groups: tuple[int, ...],
+) -> tuple[jax.Array, jax.Array]:
+  """The log of what a value at each row of `x` should gain, and its mean.
+
+  Formula:
+    improvement * (1 - sqrt(noise / (noise + deviation^2))) * P(success)
+    The middle factor is what is new about a value, 0 where its noise is all.
+  """
+  mean, deviation = _gaussian_process.predict(scores, x, groups)
+  gain = _gaussian_process.log_expected_improvement(mean, deviation, best)
+  gain += jnp.log1p(-jnp.sqrt(scores.noise / (scores.noise + deviation**2)))
+  label, doubt = _gaussian_process.predict(success, x, groups)
+  log_probability = jax.scipy.special.log_ndtr(label / doubt)
+  return gain + jnp.where(any_failed, log_probability, 0.0), mean
+
+
+def _cpu() -> Any:
+  """A CPU if this process has one to compute with, else what it has."""
+  try:
+    return jax.local_devices(backend='cpu')[0]
+  except RuntimeError:
+    return jax.local_devices()[0]

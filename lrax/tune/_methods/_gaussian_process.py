@@ -12,7 +12,6 @@ import functools
 from typing import Any
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,26 +45,31 @@ class Posterior(NamedTuple):
   """What the data say under some hyperparameters."""
 
   data: Data
-  precision: chex.Array  # (groups,), 1 / length ** 2
-  inverse: chex.Array  # (size, size), of the values' correlations
-  weights: chex.Array  # (size,), inverse @ y
-  variance: chex.Array  # (), of the function
+  precision: jax.Array  # (groups,), 1 / length ** 2
+  inverse: jax.Array  # (size, size), of the values' correlations
+  weights: jax.Array  # (size,), inverse @ y
+  fitted: jax.Array  # (size,), the function's mean where the values are
+  variance: jax.Array  # (), of the function
+  noise: jax.Array  # (), the variance of a value's noise
 
 
-def squares(a: chex.Array, b: chex.Array, groups: tuple[int, ...]) -> chex.Array:
+def squares(a: jax.Array, b: jax.Array, groups: tuple[int, ...]) -> jax.Array:
   """(groups, len(a), len(b)): squared distances along each group of columns."""
-  member = np.equal.outer(np.asarray(groups), np.arange(max(groups) + 1))
-  return jnp.einsum('ijc,cg->gij', (a[:, None] - b[None]) ** 2, member.astype(float))
+  columns = [(a[:, None, c] - b[:, c]) ** 2 for c in range(len(groups))]
+  return jnp.stack([
+      sum(column for column, g in zip(columns, groups) if g == group)
+      for group in range(max(groups) + 1)
+  ])
 
 
-def matern(s: chex.Array) -> chex.Array:
+def matern(s: jax.Array) -> jax.Array:
   """Matern's correlation of smoothness 5/2, s being sqrt(5) distances."""
   return (1 + s + s**2 / 3) * jnp.exp(-s)
 
 
 def log_posterior(
-    place: chex.Array, data: Data, square: chex.Array
-) -> tuple[chex.Array, chex.Array]:
+    place: jax.Array, data: Data, square: jax.Array
+) -> tuple[jax.Array, jax.Array]:
   """The log of evidence and priors, but for a constant, and its gradient.
 
   The function's variance is integrated out, which makes the evidence Student's.
@@ -83,7 +87,7 @@ def log_posterior(
     square: `squares` between them.
   """
   precision, noise = _hyperparameters(place)
-  s = jnp.sqrt(5 * jnp.tensordot(precision, square, 1))
+  s = jnp.sqrt(5 * _weighted(precision, square))
   factor, inverse = _factor(matern(s), noise, data)
   y = jnp.where(data.mask, data.y, 0)
   weights = inverse @ y
@@ -92,7 +96,7 @@ def log_posterior(
   slope = (n / total * jnp.outer(weights, weights) - inverse) / 2
   slope = jnp.where(data.mask[:, None] & data.mask, slope, 0)
   # Matern's derivative by log length is (1 + s) exp(-s) 5/3 square / length^2.
-  by_lengths = jnp.tensordot(square, slope * (1 + s) * jnp.exp(-s), 2)
+  by_lengths = jnp.sum(square * (slope * (1 + s) * jnp.exp(-s)), axis=(1, 2))
   by_lengths = by_lengths * precision * 5 / 3 * _LENGTH[1]
   noisy = jnp.sum(jnp.where(data.exact, 0, jnp.diag(slope)))
   by_noise = noisy * (noise - _LEAST_NOISE) * _NOISE[1]
@@ -100,26 +104,37 @@ def log_posterior(
   return value - place @ place / 2, gradient
 
 
-def _hyperparameters(place: chex.Array) -> tuple[chex.Array, chex.Array]:
+def _hyperparameters(place: jax.Array) -> tuple[jax.Array, jax.Array]:
   """1 / length ** 2 and the noise, from deviations of their priors."""
   mean = _LENGTH[0] + 0.5 * np.log(len(place) - 1)
   noise = _LEAST_NOISE + jnp.exp(_NOISE[0] + _NOISE[1] * place[-1])
   return jnp.exp(-2 * (mean + _LENGTH[1] * place[:-1])), noise
 
 
+def _weighted(precision: jax.Array, square: jax.Array) -> jax.Array:
+  """Their sum over groups, unrolled: a product of matrices so thin is slow."""
+  zero = jnp.zeros_like(square[0])
+  return sum((precision[g] * square[g] for g in range(len(square))), zero)
+
+
 def _factor(
-    correlation: chex.Array, noise: chex.Array, data: Data
-) -> tuple[chex.Array, chex.Array]:
-  """The noisy correlations' Cholesky factor and inverse; padding is apart."""
+    correlation: jax.Array, noise: jax.Array, data: Data
+) -> tuple[jax.Array, jax.Array]:
+  """The values' correlations' Cholesky factor and inverse; padding is apart."""
   eye = jnp.eye(len(data.mask), dtype=correlation.dtype)
-  full = correlation + jnp.diag(jnp.where(data.exact, _LEAST_NOISE, noise))
   both = data.mask[:, None] & data.mask
-  factor = jnp.linalg.cholesky(jnp.where(both, full, eye))
+  full = jnp.where(both, correlation + jnp.diag(_noise_of(noise, data)), eye)
+  factor = jnp.linalg.cholesky(full)
   inverse = _inverse_of_triangle(factor)
   return factor, inverse.T @ inverse
 
 
-def _inverse_of_triangle(lower: chex.Array) -> chex.Array:
+def _noise_of(noise: jax.Array, data: Data) -> jax.Array:
+  """(size,), each value's."""
+  return jnp.where(data.exact, _LEAST_NOISE, noise)
+
+
+def _inverse_of_triangle(lower: jax.Array) -> jax.Array:
   """The inverse of a lower triangle, row by row."""
   eye = jnp.eye(len(lower), dtype=lower.dtype)
   row = lambda i, found: found.at[i].set((eye[i] - lower[i] @ found) / lower[i, i])
@@ -127,7 +142,7 @@ def _inverse_of_triangle(lower: chex.Array) -> chex.Array:
 
 
 @functools.partial(jax.jit, static_argnames='groups')
-def fit(data: Data, groups: tuple[int, ...]) -> chex.Array:
+def fit(data: Data, groups: tuple[int, ...]) -> jax.Array:
   """The hyperparameters of the highest posterior, as `place` of `log_posterior`.
 
   Args:
@@ -157,22 +172,25 @@ def fit(data: Data, groups: tuple[int, ...]) -> chex.Array:
 
 
 @functools.partial(jax.jit, static_argnames='groups')
-def condition(place: chex.Array, data: Data, groups: tuple[int, ...]) -> Posterior:
+def condition(place: jax.Array, data: Data, groups: tuple[int, ...]) -> Posterior:
   """What the data say under hyperparameters; the variance is its mean."""
   precision, noise = _hyperparameters(place)
   square = squares(data.x, data.x, groups)
-  correlation = matern(jnp.sqrt(5 * jnp.tensordot(precision, square, 1)))
+  correlation = matern(jnp.sqrt(5 * _weighted(precision, square)))
   inverse = _factor(correlation, noise, data)[1]
   y = jnp.where(data.mask, data.y, 0)
   weights = inverse @ y
+  fitted = y - _noise_of(noise, data) * weights
   variance = (_SQUARES + y @ weights) / (_VALUES + jnp.sum(data.mask))
-  return Posterior(Data(*data), precision, inverse, weights, variance)
+  return Posterior(
+      Data(*data), precision, inverse, weights, fitted, variance, noise * variance
+  )
 
 
 @functools.partial(jax.jit, static_argnames='groups')
 def predict(
-    posterior: Posterior, x: chex.Array, groups: tuple[int, ...]
-) -> tuple[chex.Array, chex.Array]:
+    posterior: Posterior, x: jax.Array, groups: tuple[int, ...]
+) -> tuple[jax.Array, jax.Array]:
   """Mean and deviation of the function, without noise, at the rows of `x`."""
   square = squares(x, posterior.data.x, groups)
   cross = matern(jnp.sqrt(5 * jnp.tensordot(posterior.precision, square, 1)))
@@ -183,18 +201,19 @@ def predict(
 
 
 def log_expected_improvement(
-    mean: chex.Array, deviation: chex.Array, best: chex.Array
-) -> chex.Array:
+    mean: jax.Array, deviation: jax.Array, best: jax.Array
+) -> jax.Array:
   """The log of how much lower than `best` a normal variable will be.
 
   Formula:
     log(deviation) + log(phi(z) + z * Phi(z)), z = (best - mean) / deviation
-    below z = -10, where the sum cancels, log(phi(z) * (1 / z^2 - 3 / z^4 +
-    15 / z^6))
+    below z = -10, where the sum cancels, its series
+    log(phi(z) / z^2 * (1 - 3 / z^2 + 15 / z^4 - 105 / z^6))
   """
   z = (best - mean) / deviation
   near, far = jnp.maximum(z, -10.0), jnp.minimum(z, -10.0) ** -2
   density = jnp.exp(-(near**2) / 2) / np.sqrt(2 * np.pi)
   direct = jnp.log(density + near * jax.scipy.special.ndtr(near))
-  tail = jnp.log(far - 3 * far**2 + 15 * far**3) - (z**2 + np.log(2 * np.pi)) / 2
+  series = far * (1 - 3 * far + 15 * far**2 - 105 * far**3)
+  tail = jnp.log(series) - (z**2 + np.log(2 * np.pi)) / 2
   return jnp.log(deviation) + jnp.where(z > -10, direct, tail)

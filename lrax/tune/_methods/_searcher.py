@@ -25,10 +25,10 @@ _TRIES = 100  # draws without a new point before the space is listed
 class Searcher:
   """Asks for points and is told their scores; what all methods share.
 
-  What it asks for depends on the space, the budget, the seed, what it asked for
-  and what it was told before; not on the order of what it was told. No point is asked for twice. Points that were
-  not asked for may be told too, such as those of an earlier study; they do not
-  count against the budget.
+  What it asks for depends on the space, the budget, the seed, and what it asked
+  for and was told before; not on the order in which it was told. No point is
+  asked for twice. Points that were not asked for may be told too, such as those
+  of an earlier study; they do not count against the budget.
 
   A method is a subclass with `_next`. Its points come one by one, the last of
   them pending, so a batch of four is the same as four batches of one.
@@ -86,10 +86,11 @@ class Searcher:
       scores: one number for each; one that is not finite says that it diverged.
 
     Raises:
+      TypeError: a point is no dict, or a score no number.
       ValueError: there is not one score for each point, a point does not belong
         to the space, or it was told before.
     """
-    scores = [float(score) for score in scores]
+    scores = list(map(self._score, scores))
     if len(scores) != len(points):
       raise _checks.refuse(
           self.owner, 'scores', f'one for each of the {len(points)} points',
@@ -102,8 +103,7 @@ class Searcher:
             self.owner, f'points[{index}]', 'told once', points[index],
             'tell the mean where several seeds were tried',
         )
-    for key, score in zip(keys, scores):
-      self._scores[key] = score if math.isfinite(score) else math.inf
+    self._scores |= zip(keys, scores)
 
   def best(self) -> tuple[Point, float] | None:
     """The point of the lowest score, and the score; None where none is finite.
@@ -119,8 +119,8 @@ class Searcher:
   def edges(self) -> list[str]:
     """The names whose best value may be better still further out.
 
-    Those are the ranges on one side of whose best value nothing was tried, or
-    that it ends at, as far as it was widened. A choice has no edge.
+    On one side of that value nothing was tried, or it lies on the end of the
+    range, as far as that was widened. A choice has no edge.
     """
     leader = self._leader()
     if leader is None or not math.isfinite(self._scores[leader]):
@@ -194,12 +194,24 @@ class Searcher:
   def _is_new(self, key: Key) -> bool:
     return key not in self._asked and key not in self._scores
 
+  def _score(self, score: Any) -> float:
+    """A number; infinite where it is not finite."""
+    try:
+      score = float(score)
+    except (TypeError, ValueError) as error:
+      raise _checks.refuse(
+          self.owner, 'scores', 'numbers', score,
+          'tell NaN for a point that diverged', TypeError,
+      ) from error
+    return score if math.isfinite(score) else math.inf
+
   def _key(self, point: Mapping[str, Any]) -> Key:
     """The values of a point, checked."""
     if not isinstance(point, Mapping) or set(point) != set(self.space):
       raise _checks.refuse(
           self.owner, 'points', f'dicts of {list(self.space)}', point,
           'tell them as they were asked for',
+          ValueError if isinstance(point, Mapping) else TypeError,
       )
     return tuple(d.check(self.owner, n, point[n]) for n, d in self.space.items())
 
@@ -216,9 +228,7 @@ class Searcher:
     if math.prod(d.count for d in self._dimensions) > _FEW:
       return None
     values = [
-        [d.from_unit((i + 0.5) / d.count) for i in range(int(d.count))]
-        if isinstance(d, _dimension.Choice)
-        else list(range(d.low, d.high + 1))
+        d.options if isinstance(d, _dimension.Choice) else range(d.low, d.high + 1)
         for d in self._dimensions
     ]
     return list(itertools.product(*values))

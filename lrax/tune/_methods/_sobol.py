@@ -34,5 +34,7 @@ def places(count: int, dimensions: int, seed: int) -> np.ndarray:
   """(count rounded up to a power of 2, dimensions), in [0, 1)."""
   from scipy.stats import qmc
 
-  sequence = qmc.Sobol(dimensions, scramble=True, seed=np.random.default_rng(seed))
+  # scipy below 1.15, which jax still takes, does not know `rng`.
+  generator = np.random.default_rng(seed)
+  sequence = qmc.Sobol(dimensions, seed=generator)  # pyright: ignore
   return sequence.random_base2(math.ceil(math.log2(count)))
