@@ -76,20 +76,28 @@ def _level_and_noise(losses: jax.Array) -> tuple[jax.Array, jax.Array]:
   return start, steps.mean() + 1e-6 * jnp.abs(start)
 
 
-def gain(losses: np.ndarray) -> float:
-  """How far a run's loss fell from its first to its last ones.
+def useless(runs: list[np.ndarray], share: float) -> np.ndarray:
+  """Which runs gained too little beside one before them.
 
-  The last are its last tenth, at least ten if there are as many; NaN where the
-  loss was not finite at either end.
+  A run's gain is how far the mean of its last tenth, ten losses at least, is below
+  the level at the start, which is the mean of the first run's first ten: one batch
+  says little. A run is useless where it gained less than a share of what one before
+  it did, if that was more than four times the mean difference of neighbours among
+  those ten, so that it was no noise.
 
   Args:
-    losses: (steps done,).
+    runs: (steps done,) each, by rising rate, on the same batches.
+    share: of the largest gain before, that a run must reach.
+
+  Returns:
+    (runs,), bool; of the first it is never true.
   """
-  if not len(losses):
-    return np.nan
-  last = losses[-max(_WARM, len(losses) // 10) :]
-  gained = float(losses[0] - last.mean())
-  return gained if np.isfinite(gained) else np.nan
+  first = runs[0][:_WARM]
+  start, noise = first.mean(), np.abs(np.diff(first)).mean() if len(first) > 1 else 0.0
+  last = [run[-max(_WARM, len(run) // 10) :].mean() for run in runs]
+  gains = np.nan_to_num(start - np.asarray(last), nan=-np.inf, neginf=-np.inf)
+  before = np.concatenate([[-np.inf], np.maximum.accumulate(gains)[:-1]])
+  return (before > 4 * noise) & (gains < share * before)
 
 
 def smooth(losses: np.ndarray, keep: float) -> np.ndarray:

@@ -102,7 +102,7 @@ class Uniform(Dimension):
     if unit in (0, 1):
       return self.high if unit else self.low
     low, high = self._scaled(self.low), self._scaled(self.high)
-    return min(max(self._unscaled(low + unit * (high - low)), least), most)
+    return float(min(max(self._unscaled(low + unit * (high - low)), least), most))
 
   def to_dict(self) -> dict[str, Any]:
     plain = {'kind': self.kind, 'low': self.low, 'high': self.high}

@@ -29,10 +29,11 @@ class Found:
     optimizer: the optimizer, as text.
     schedule: what the rate was the peak of, as text.
     learning_rate: the recommendation, one of the rates tried: the smallest
-      down to half the best one and within one standard error of its loss. NaN
-      where no rate trained, or where the rate made no difference.
-    interval: the lowest and highest rate around it whose loss is within noise
-      (two standard errors) of the best.
+      down to half the best one and within one standard error of its loss, or
+      that of what was picked. NaN where no rate trained, or where the rate made
+      no difference.
+    interval: the lowest and highest rate of `rows` around the one that was found
+      there whose loss is within noise (two standard errors) of the best.
     validation_loss: its mean over the seeds.
     noise: standard error of the difference of two rates' mean losses, over the
       rates near the best; NaN for one seed.
@@ -217,6 +218,7 @@ def find(
   )
   said: tuple[str, ...] = ()
   changes: dict[str, Any] = {}
+  row = picked = None
   if picks and np.isfinite(found.learning_rate):
     (row,) = [r for r in found.rows if r.learning_rate == found.learning_rate]
     picked = _pick.pick(search, row, picks)
@@ -228,7 +230,10 @@ def find(
         'warmup_fraction': picked.warmup_fraction,
         'picked': picked.rows,
     }
-  verdict = ' '.join([_verdict.in_words(found, search.out_of_budget), *said])
+  words = _verdict.in_words(found, search.out_of_budget)
+  if picked is not None and row is not None and picked.row.point != row.point:
+    words = f'{_pick.in_words(picked, found)} How: {words[0].lower()}{words[1:]}'
+  verdict = ' '.join([words, *said])
   return dataclasses.replace(
       found, verdict=verdict, steps_spent=search.spent, **changes
   )

@@ -38,8 +38,8 @@ class Trial(NamedTuple):
 
   @property
   def learning_rate(self) -> float:
-    """The peak rate."""
-    return self.point['learning_rate']
+    """The peak rate; NaN where all trials had one that was fixed."""
+    return self.point.get('learning_rate', np.nan)
 
   @classmethod
   def from_dict(cls, plain: Mapping[str, Any]) -> Trial:
@@ -56,7 +56,7 @@ class Trial(NamedTuple):
     return self.status == DIVERGED
 
   def to_dict(self) -> dict[str, Any]:
-    """The trial as plain values; NaN as None."""
+    """The trial as plain values; None for what is not finite."""
     values = {**self.point, **self._asdict()}
     del values['point']
     return {k: _plain.plain(v) for k, v in values.items()}
@@ -73,8 +73,8 @@ class Row(NamedTuple):
 
   @property
   def learning_rate(self) -> float:
-    """The peak rate."""
-    return self.point['learning_rate']
+    """The peak rate; NaN where all points had one that was fixed."""
+    return self.point.get('learning_rate', np.nan)
 
 
 class Objective:
@@ -117,10 +117,17 @@ class Objective:
     self._engine = _checks.choice(*_engine.ENGINES)(owner, 'engine', engine)
     self._validates = validates
     self._lanes = _checks.optional(_checks.positive_steps)(owner, 'lanes', lanes)
-    self.fixed = dict(fixed or {})
-    self._known = {_key(trial.point, trial.seed): trial for trial in known}
+    self.fixed = _as_fixed(fixed, owner)
+    self._known = {}
+    for trial in known:
+      if not isinstance(trial, Trial):
+        raise _checks.refuse(
+            owner, 'known', 'a list of Trial', trial,
+            'Trial.from_dict reads what to_dict wrote', TypeError,
+        )
+      self._known[_key(trial.point, trial.seed)] = trial
     # Of the longest run; more than `steps` where points have their own.
-    self.most_steps = max(self.steps, _LEAST)
+    self.most_steps = max(self.steps, _LEAST, int(self.fixed.get('steps', 0)))
     self._engines: dict[Any, _engine.Engine] = {}
     self._of_schedule = _policies.own_names(self.shape)
 
@@ -134,8 +141,22 @@ class Objective:
     """Of all runs of this process so far."""
     return sum(engine.updates for engine in self._engines.values())
 
-  def check(self, names: Sequence[str]) -> None:
-    """Refuses hyperparameters that nothing takes, and a rate that is missing."""
+  def check(self, names: Sequence[str] | Mapping[str, Any]) -> None:
+    """Refuses hyperparameters that nothing takes, and a rate that is missing.
+
+    Args:
+      names: of the hyperparameters; a space says too how long a run may be.
+    """
+    if isinstance(names, Mapping) and 'steps' in names:
+      longest = names['steps']
+      longest = getattr(longest, 'options', None) or [longest.high]
+      steps = [_checks.positive_steps(self.owner, 'steps', s) for s in longest]
+      self.most_steps = max(self.most_steps, *steps)
+    for name in sorted({*names} & ({*self.fixed} | {*Trial._fields})):
+      raise _checks.refuse(
+          self.owner, 'space', 'of names that are neither fixed nor those of a Trial',
+          name, 'leave it out of one of them, or call it something else',
+      )
     given = {*names, *self.fixed}
     if 'learning_rate' not in given:
       raise _checks.refuse(
@@ -156,8 +177,9 @@ class Objective:
     optimizer are part of the program. What is known already is left out.
     """
     groups: dict[Any, list[tuple[int, Point, Point]]] = {}
+    new = lambda index, seed: _key(points[index], seed) not in self._known
     for index, point in enumerate(points):
-      if all(_key(point, seed) in self._known for seed in self.seeds):
+      if not any(new(index, seed) for seed in self.seeds):
         continue
       whole = {**self.fixed, **point}
       numbers, words = {}, {}
@@ -168,17 +190,20 @@ class Objective:
       groups.setdefault((key, *sorted(numbers)), []).append((index, whole, numbers))
     made = []
     for (words, *_), members in groups.items():
+      rows = [
+          (row, seed)
+          for row, (index, _, _) in enumerate(members)
+          for seed in self.seeds
+          if new(index, seed)
+      ]
+      at = [row for row, _ in rows]
       rates = np.stack([self._rates(whole) for _, whole, _ in members])
-      count = len(self.seeds)
-      trials = _engine.Trials(
-          np.repeat(rates, count, 0),
-          np.tile(np.asarray(self.seeds), len(members)),
-          {
-              name: np.repeat([numbers[name] for _, _, numbers in members], count)
-              for name in members[0][2]
-          },
-      )
-      which = [(index, seed) for index, _, _ in members for seed in self.seeds]
+      numbers = {
+          name: np.asarray([numbers[name] for _, _, numbers in members])[at]
+          for name in members[0][2]
+      }
+      trials = _engine.Trials(rates[at], np.asarray([s for _, s in rows]), numbers)
+      which = [(members[row][0], seed) for row, seed in rows]
       made.append((self._engine_of(words), trials, which))
     return made
 
@@ -228,6 +253,28 @@ class Objective:
           self._validates,
       )
     return self._engines[words]
+
+
+def _as_fixed(fixed: Any, owner: str) -> dict[str, Any]:
+  """The fixed hyperparameters as plain values."""
+  if fixed is None:
+    return {}
+  if not isinstance(fixed, Mapping):
+    raise _checks.refuse(
+        owner, 'fixed', 'a dict of names and values', fixed,
+        "for example {'weight_decay': 0.1}", TypeError,
+    )
+  plain = {}
+  for name, value in fixed.items():
+    value = value.item() if hasattr(value, 'item') and np.ndim(value) == 0 else value
+    if not isinstance(value, (int, float, str, bool, type(None))):
+      raise _checks.refuse(
+          owner, f'fixed[{name!r}]', 'a number, a word, True, False or None', value,
+          'put anything else into the optimizer: functools.partial(lrax.adamw, ...)',
+          TypeError,
+      )
+    plain[name] = value
+  return plain
 
 
 def trial_of(point: Point, seed: int, runs: _engine.Runs, place: int) -> Trial:

@@ -124,6 +124,16 @@ def _error(row: _objective.Row, other: _objective.Row) -> float:
   return float(differences.std(ddof=1) / np.sqrt(len(differences)))
 
 
+def in_words(picked: Picked, found: Any) -> str:
+  """What to use, when it is not what was found before."""
+  warmup = f', a warmup over the first {picked.warmup_fraction:.0%}'
+  return (
+      f'Use {picked.row.learning_rate:.2g} with {found.optimizer} for {found.task}'
+      f' over {picked.steps} steps{warmup if picked.warmup_fraction else ""}:'
+      f' validation loss {picked.row.validation_loss:.4g}.'
+  )
+
+
 def beside(best: Any, other: Any) -> str:
   """How one `Found` compares with another, in plain words."""
   if not np.isfinite(other.learning_rate):
@@ -133,6 +143,7 @@ def beside(best: Any, other: Any) -> str:
   said = (
       f'{other.optimizer} reaches {other.validation_loss:.4g} at'
       f' {other.learning_rate:.2g}'
+      + ('' if other.steps == best.steps else f' after {other.steps} steps')
   )
   if len(best.seeds) < 2:
     return f'{said}; one seed does not tell whether they differ.'

@@ -11,6 +11,7 @@ import numpy as np
 from lrax.tune import _dimension
 from lrax.tune import _engine
 from lrax.tune import _objective
+from lrax.tune import _rungs
 from lrax.tune._objective import Point
 from lrax.tune._objective import Trial
 
@@ -51,8 +52,8 @@ def population(
   pasts: list[list[tuple[int, Point]]] = [[(0, dict(p))] for p in points]
   count = len(points)
   quarter = count // QUARTER
-  for turn in range(1, _READY):
-    pause = turn * objective.steps // _READY
+  turns = [turn / _READY for turn in range(1, _READY)]
+  for pause in _rungs.pauses(turns, objective.steps):
     losses = segments.advance(pause).reshape(count, seeds).mean(1)
     ranked = np.argsort(losses, kind='stable')
     sources = np.arange(count)
@@ -81,11 +82,11 @@ def population(
 
 
 def _explored(point: Point, space: Any, rng: np.random.Generator) -> dict[str, Any]:
-  """A winner's hyperparameters, each a little changed within its bounds."""
+  """A winner's hyperparameters, each a little changed within its range."""
   changed = {}
   for name, value in point.items():
     dimension, factor = space[name], rng.choice(_FACTORS)
-    low, high = dimension.bounds
+    low, high = dimension.low, dimension.high
     if isinstance(dimension, _dimension.LogUniform):
       value = value * factor
     else:

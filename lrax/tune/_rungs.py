@@ -13,6 +13,11 @@ from lrax.tune._objective import Point
 from lrax.tune._objective import Trial
 
 
+def pauses(shares: Sequence[float], steps: int) -> list[int]:
+  """After how many updates to pause: each once, after the first, before the last."""
+  return sorted({int(share * steps) for share in shares} - {0, steps})
+
+
 def halve(
     objective: _objective.Objective,
     points: Sequence[Point],

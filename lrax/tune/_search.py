@@ -147,9 +147,9 @@ def search(
   Args:
     task: what to train.
     space: ranges by name: `log_uniform`, `uniform`, `integer` or `choice` of
-      `lrax.tune`. 'learning_rate' is the peak of the schedule, 'optimizer' a
-      choice of optimizers; any other name is an argument of the schedule
-      ('warmup_fraction' of those by name) or of the optimizer.
+      `lrax.tune`. 'learning_rate' is the peak of the schedule, 'steps' the length
+      of the run, 'optimizer' a choice of optimizers; any other name is an argument
+      of the schedule ('warmup_fraction' of those by name) or of the optimizer.
     method: one of the words above.
     budget: how many whole runs it may take, for each seed.
     optimizer: a function of the rate that returns an optimizer, such as
@@ -159,7 +159,8 @@ def search(
       -> `lrax.Schedule` of the step alone.
     steps: updates of each run; None for the task's.
     seeds: the seeds to judge over, or how many.
-    fixed: hyperparameters that all points have, by name.
+    fixed: hyperparameters that all points have, by name: numbers, words, True,
+      False or None, and none that is in the space.
     batch: points trained at a time, at most; None for one a core for 'bayesian',
       which learns from every one, and else for all that the method asks for.
     method_seed: for what the method leaves to chance.
@@ -207,10 +208,10 @@ def search(
       task, optimizer, schedule, steps, _range_test.as_seeds(seeds, owner), owner,
       engine, lanes, fixed, known=known,
   )
-  objective.check(list(space))
+  objective.check(space)
   history: list[list[tuple[int, Any]]] = []
   if method in _IN_SEGMENTS:
-    pauses = [max(1, int(share * objective.steps)) for share in _PAUSES]
+    pauses = _rungs.pauses(_PAUSES, objective.steps)
     count = budget
     if method == 'halving':
       count = _affordable(budget, [*pauses, objective.steps])
@@ -237,7 +238,15 @@ def search(
         break
   rows = tuple(_objective.row_of(p, some) for p, some in zip(points, found))
   best = best_of(rows)
-  asks = method not in _IN_SEGMENTS
+  if method == 'population' and best is not None:
+    ends = lambda name: (space[name].low, space[name].high)
+    edges = [name for name in space if rows[best].point[name] in ends(name)]
+  else:
+    if method == 'halving':  # those that were stopped are no better than any
+      whole = lambda some: all(t.status == _objective.FINISHED for t in some)
+      scores = [_objective.score(s) if whole(s) else np.inf for s in found]
+      searcher.tell(points, scores)
+    edges = [] if best is None else searcher.edges()
   searched = Searched(
       task=task.name,
       optimizer=objective.names[0],
@@ -248,8 +257,8 @@ def search(
       validation_loss=np.nan if best is None else rows[best].validation_loss,
       noise=noise_of(rows),
       rows=rows,
-      edges=tuple(searcher.edges()) if asks and best is not None else (),
-      widened=dict(searcher.widened) if asks else {},
+      edges=tuple(edges),
+      widened={} if method == 'population' else dict(searcher.widened),
       history=tuple(history[best]) if history and best is not None else (),
       steps=objective.steps,
       seeds=objective.seeds,

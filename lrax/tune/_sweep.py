@@ -39,11 +39,12 @@ class Sweep:
     steps_done: int, updates of each run.
     status: 'finished', 'stopped early' or 'diverged': its loss was not finite, or
       rose above where it began by more than it had gained and by more than noise,
-      or gained in the end less than a tenth of what a smaller rate did.
-    validation_loss: after the run's last step; NaN where it ended by diverging.
-    mean: (rates,), of `validation_loss` over the seeds; NaN where one diverged.
+      or gained in the end less than a tenth of what a smaller rate did, which was
+      more than noise. Only the last is known when all have ended.
+    validation_loss: after the run's last step; NaN where diverging ended it.
+    mean: (rates,), of `validation_loss` over the seeds; NaN where one is.
     spread: (rates,), standard deviation over the seeds; 0 for one seed, NaN where
-      one diverged.
+      a loss is.
     best: the rate of the lowest mean among those that finished, the smallest of
       equals; NaN if none did.
     steps_spent: updates of all runs together.
@@ -61,12 +62,12 @@ class Sweep:
 
   @property
   def mean(self) -> np.ndarray:
-    """(rates,): the mean validation loss over the seeds; NaN where one diverged."""
+    """(rates,): the mean validation loss over the seeds; NaN where one is."""
     return self.validation_loss.mean(1)
 
   @property
   def spread(self) -> np.ndarray:
-    """(rates,): its standard deviation over the seeds; NaN where one diverged."""
+    """(rates,): its standard deviation over the seeds; NaN where a loss is."""
     several = len(self.seeds) > 1
     return self.validation_loss.std(1, ddof=1) if several else 0 * self.mean
 
@@ -202,7 +203,7 @@ def sweep(
   )
   points = [{'learning_rate': float(rate)} for rate in sorted(rates)]
   if shares:
-    pauses = [max(1, round(share * objective.steps)) for share in shares]
+    pauses = _rungs.pauses(shares, objective.steps)
     found = _rungs.halve(objective, points, pauses, on_trial)
   else:
     found = objective.run(points, on_trial)
@@ -212,11 +213,9 @@ def sweep(
       curve[: len(trial.losses)] = trial.losses
   of = lambda get: np.asarray([[get(trial) for trial in trials] for trials in found])
   status = of(lambda trial: trial.status)
-  gains = of(lambda trial: _curves.gain(trial.losses))
-  # What smaller rates gained with the same seed; none is smaller than the first.
-  smaller = np.maximum.accumulate(np.nan_to_num(gains, nan=-np.inf), 0)[:-1]
-  useless = gains[1:] < _GAIN * np.maximum(smaller, 0)
-  status[1:][useless & (status[1:] == _objective.FINISHED)] = _objective.DIVERGED
+  for column, trials in zip(status.T, zip(*found)):
+    useless = _curves.useless([trial.losses for trial in trials], _GAIN)
+    column[useless & (column == _objective.FINISHED)] = _objective.DIVERGED
   return Sweep(
       task=task.name,
       optimizer=objective.names[0],

@@ -255,3 +255,31 @@ def test_smooth_takes_short_curves(length):
   curve = smooth(losses, 0.5)
   assert curve.shape == (length,)
   np.testing.assert_array_equal(curve, both_ways(losses, 0.5) if length else [])
+
+
+def flat(level, seed, noise=0.1):
+  return level + noise * np.random.default_rng(seed).normal(size=len(STEPS))
+
+
+def test_a_run_that_gains_less_than_a_share_of_a_smaller_rate_is_useless():
+  runs = [flat(3, 0), falling(1), flat(3, 2), flat(2.9, 3), falling(4), flat(2.7, 5)]
+  # Gains of 0, 2, 0, 0.1, 2 and 0.3 of which a tenth of 2 is asked.
+  found = _curves.useless(runs, 0.1)
+  assert found.tolist() == [False, False, True, True, False, False]
+
+
+def test_where_no_smaller_rate_gained_more_than_noise_none_is_useless():
+  runs = [flat(3, seed) for seed in range(6)] + [flat(4, 7)]
+  assert not _curves.useless(runs, 0.1).any()
+
+
+def test_one_easy_batch_at_first_is_no_start_to_measure_from():
+  runs = [flat(3, 0), flat(2.5, 0), falling(1)]
+  for run in runs:
+    run[0] = 0.5
+  assert not _curves.useless(runs, 0.1).any()
+
+
+def test_a_run_that_ended_in_infinity_gained_nothing():
+  runs = [falling(0), np.array([3.0, np.inf])]
+  assert _curves.useless(runs, 0.1).tolist() == [False, True]

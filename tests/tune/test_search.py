@@ -304,3 +304,103 @@ def test_what_is_known_is_no_help_in_segments():
   trial = lrax.tune.Trial({'learning_rate': 0.1}, 0, 1.0, 'finished', np.ones(3))
   with pytest.raises(ValueError, match='`known` must be empty'):
     search(bowl(), RATE, method='halving', known=[trial])
+
+
+def test_a_range_may_ask_for_longer_runs_than_the_task():
+  space = RATE | {'steps': integer(STEPS, 3 * STEPS)}
+  found = search(bowl(), space, method='grid', budget=6, **CONSTANT)
+  done = {row.point['steps']: len(row.trials[0].losses) for row in found.rows
+          if not row.diverged}
+  assert max(done) > STEPS and all(steps == n for steps, n in done.items())
+
+
+def test_what_is_known_of_some_seeds_is_not_trained_again():
+  arguments = {'method': 'grid', 'budget': 3, 'seeds': 2, **CONSTANT}
+  whole = search(bowl(), RATE, **arguments)
+  trials = [trial for row in whole.rows for trial in row.trials]
+  told = []
+  again = search(bowl(), RATE, known=trials[:5], on_trial=told.append, **arguments)
+  assert sorted((t.learning_rate, t.seed) for t in told) == sorted(
+      (t.learning_rate, t.seed) for t in trials
+  )
+  assert again.steps_spent == whole.steps_spent and again.best == whole.best
+
+
+@pytest.mark.parametrize('method', ['halving', 'population'])
+def test_methods_in_segments_report_an_edge_and_keep_to_the_range(method):
+  space = {'learning_rate': log_uniform(1e-3, 1e-2)}
+  found = search(bowl(), space, method=method, budget=8, **CONSTANT)
+  assert all(1e-3 <= row.point['learning_rate'] <= 1e-2 for row in found.rows)
+  assert found.widened == {}
+  if method == 'population':
+    assert found.edges == ('learning_rate',)
+  else:
+    # Points of a sequence need not lie on the very end.
+    best = found.best['learning_rate']
+    assert best == max(
+        row.point['learning_rate'] for row in found.rows
+        if row.trials[0].status == 'finished'
+    )
+
+
+@pytest.mark.parametrize('steps', [1, 3])
+@pytest.mark.parametrize('method', ['halving', 'population'])
+def test_short_runs_are_paused_only_in_between(method, steps):
+  found = search(bowl(), RATE, method=method, budget=8, steps=steps, **CONSTANT)
+  for row in found.rows:
+    for trial in row.trials:
+      if trial.status == 'stopped early':
+        assert 0 < len(trial.losses) < steps
+  at = [step for step, _ in found.history]
+  assert at == sorted(set(at))
+
+
+@pytest.mark.parametrize('engine, lanes', [('map', None), ('vmap', 2)])
+def test_a_population_on_a_stream_goes_on_from_the_winner(engine, lanes):
+  """Lanes of two hold four parts of one seed; a winner may be in any of them."""
+  from lrax.tasks import Stream
+
+  task = bowl()
+  stream = Task(
+      init=task.init, loss=task.loss, evaluate=task.evaluate, steps=STEPS,
+      train=Stream(lambda seed: [np.ones(1)]), validation=Arrays(np.ones(1)),
+  )
+  space = {'learning_rate': log_uniform(1e-3, 0.5)}
+  found, same = (
+      search(one, space, method='population', budget=8, engine=e, lanes=n, **CONSTANT)
+      for one, e, n in ((stream, engine, lanes), (task, 'map', None))
+  )
+  assert [row.point for row in found.rows] == [row.point for row in same.rows]
+  for row, other in zip(found.rows, same.rows):
+    # Side by side a float32 may be rounded otherwise at each of 16 steps.
+    np.testing.assert_allclose(
+        row.trials[0].losses, other.trials[0].losses, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    'changes, error, says',
+    [
+        ({'fixed': {'learning_rate': 0.1}}, ValueError, 'neither fixed nor those'),
+        ({'space': RATE | {'seed': uniform(0, 1)}}, ValueError, 'neither fixed nor'),
+        ({'fixed': {'mask': {}}}, TypeError, r"`fixed\['mask'\]` must be a number"),
+        ({'fixed': [1]}, TypeError, '`fixed` must be a dict'),
+        ({'known': [1]}, TypeError, '`known` must be a list of Trial'),
+    ],
+)
+def test_refuses_what_would_be_lost_or_mistaken(changes, error, says):
+  arguments = {'task': bowl(), 'space': RATE, 'optimizer': 'sgd'} | changes
+  with pytest.raises(error, match=says):
+    search(**arguments)
+
+
+def test_a_fixed_number_may_be_an_array_and_a_rate_may_be_fixed():
+  found = search(
+      bowl(), {'momentum': uniform(0.0, 0.5)}, method='grid', budget=2,
+      fixed={'learning_rate': jnp.float32(0.125)}, **CONSTANT,
+  )
+  assert np.isnan(found.rows[0].learning_rate)
+  assert found.rows[0].point == {'momentum': 0.0}
+  np.testing.assert_allclose(  # without momentum w is multiplied by 0.875
+      found.rows[0].trials[0].losses[:3], 0.5 * 0.875 ** (2 * np.arange(3)), rtol=1e-5
+  )

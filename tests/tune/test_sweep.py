@@ -5,6 +5,7 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import lrax
@@ -248,3 +249,52 @@ def test_arrays_of_jax_are_rates():
   assert found.learning_rates.shape == (2,)
   assert isinstance(found.validation_loss, np.ndarray)
   assert not isinstance(found.losses, jax.Array)
+
+
+def test_an_easy_first_batch_does_not_make_better_rates_diverge():
+  """Fine-tuning: the first batch has less noise, so later losses are above it."""
+
+  def batches(seed):
+    rng = np.random.default_rng(seed)
+    yield 0.7 * rng.normal(size=DIM).astype(np.float32)
+    while True:
+      yield rng.normal(size=DIM).astype(np.float32)
+
+  task = Task(
+      init=lambda key: jnp.full(DIM, 0.1),
+      loss=lambda w, batch, key: 0.5 * jnp.sum((w - batch) ** 2),
+      evaluate=lambda w, batch: 0.5 * jnp.sum(w**2),
+      train=Stream(batches), validation=Arrays(np.ones(1)), steps=STEPS,
+  )
+  rates = [1e-5, 1e-3, 1e-2, 3e-2]
+  found = lrax.tune.sweep(task, rates, optimizer='sgd', seeds=2)
+  assert (found.status == 'finished').all()
+  assert found.best == rates[int(np.argmin(found.mean))] != 1e-5
+
+
+@pytest.mark.parametrize('schedule', ['constant', 'linear'])
+def test_injected_hyperparameters_follow_the_rate(schedule):
+  arguments = {'schedule': schedule, 'seeds': 1}
+  plain = lrax.tune.sweep(quadratic(), [0.1, 0.3], optimizer=optax.sgd, **arguments)
+  injected = lrax.tune.sweep(
+      quadratic(), [0.1, 0.3], optimizer=optax.inject_hyperparams(optax.sgd),
+      **arguments,
+  )
+  # The same updates, fused otherwise: roundings of float32.
+  np.testing.assert_allclose(injected.losses, plain.losses, rtol=1e-5)
+  assert (injected.status == 'finished').all()
+
+
+def test_an_optimizer_that_searches_along_the_loss_is_given_it():
+  found = lrax.tune.sweep(
+      quadratic(0.0), [1.0], optimizer=lambda rate: optax.lbfgs(), steps=3
+  )
+  assert found.validation_loss[0, 0] < 1e-6  # a quadratic, in one step
+
+
+def test_pauses_that_are_no_step_are_left_out():
+  found = lrax.tune.sweep(
+      quadratic(0.0), RATES[:4], optimizer='sgd', schedule='constant',
+      halve_at=[0.001, 0.002, 0.5, 0.9999],
+  )
+  assert sorted(found.steps_done[:, 0].tolist()) == [20, 20, 39, 40]

@@ -133,7 +133,7 @@ class Engine:
     return jax.tree.map(merge, gathered)
 
   def _run_here(self, trials: Trials, when: int, on_end: OnEnd | None) -> Runs:
-    self._check_validation(trials, when)
+    self.check_validation(trials, when)
     runs = Runs.none(len(trials.seeds), self.steps)
 
     def record(group: Group, ended: np.ndarray) -> None:
@@ -213,10 +213,12 @@ class Engine:
       assert feed is not None
       for batches, start, end in feed.stacks(0, int(ends[alike].max())):
         self.advance_all(groups, end, when, batches, start)
-        if all(self._ended(group).all() for group in groups):
+        for group in groups:
+          ended = (group.lanes >= 0) & self._ended(group)
+          record(group, ended)
+          group.lanes = np.where(ended, -1, group.lanes)
+        if all((group.lanes < 0).all() for group in groups):
           break
-      for group in groups:
-        record(group, group.lanes >= 0)
 
   def shared(
       self, trials: Trials, places: np.ndarray
@@ -278,12 +280,13 @@ class Engine:
     stacked = jax.tree.map(
         lambda *x: jnp.concatenate(x), *[group.carry for group in groups]
     )
+    row_of = {int(lane): row for row, lane in enumerate(lanes) if lane >= 0}
     made = []
     for some, origin in zip(
         self.lanes_of(np.asarray(places), width),
         self.lanes_of(np.asarray(sources), width),
     ):
-      rows = jnp.asarray([int(np.argmax(lanes == max(o, 0))) for o in origin])
+      rows = jnp.asarray([0 if o < 0 else row_of[int(o)] for o in origin])
       carry = jax.tree.map(lambda x: x[rows], stacked)  # noqa: B023
       group = Group(trials, some, self.steps, self._cut_rows(carry))
       group.new[:] = False
@@ -409,7 +412,7 @@ class Engine:
 
   # --- validation from the host
 
-  def _check_validation(self, trials: Trials, when: int) -> None:
+  def check_validation(self, trials: Trials, when: int) -> None:
     """Traces it, so that what is wrong with it shows before training."""
     if when == NEVER or not self._program.streams_validation:
       return

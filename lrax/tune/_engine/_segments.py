@@ -34,6 +34,7 @@ class Segments:
     self.losses = np.full(count, np.nan)  # validation, at the latest pause
     self.runs = Runs.none(count, engine.steps)  # those that this process let go
     self._done = 0
+    engine.check_validation(trials, _engine.ALWAYS)
     self._parts = [
         _Part(engine.groups(trials, places), feed)
         for places, feed in engine.shared(trials, np.flatnonzero(self._mine))
@@ -102,10 +103,12 @@ class Segments:
           f' trials, got {jax.process_count()}; run it in one process.'
       )
     self._trials = trials
+    # Sources of one seed have read the same batches, in whatever part they are.
+    groups = [group for part in self._parts for group in part.groups]
     for part in self._parts:
       held = [int(i) for g in part.groups for i in g.lanes if i >= 0]
       part.groups = self._engine.regroup(
-          trials, part.groups, held, [int(sources[i]) for i in held],
+          trials, groups, held, [int(sources[i]) for i in held],
           len(part.groups[0].lanes),
       )
 

@@ -105,7 +105,7 @@ class Program:
     """Before the first update."""
     init, draw, key = jax.random.split(jax.random.key(row.seed), 3)
     params, state = self.task.start(init)
-    tx = self.optimizer(jnp.zeros(()), **row.numbers)
+    tx = self.optimizer(row.rates[0], **row.numbers)
     if not isinstance(tx, optax.GradientTransformation):
       raise _checks.refuse(
           self.task.name, 'optimizer', 'a function that makes an optimizer',
@@ -160,8 +160,10 @@ class Program:
     (loss, state), grad = loss_and_grad(carry.params, carry.state, batch, key)
     rate = row.rates[carry.step]
     tx = optax.with_extra_args_support(self.optimizer(rate, **row.numbers))
+    value = lambda params: self.task.training_loss(params, carry.state, batch, key)[0]
     updates, opt_state = tx.update(
-        grad, carry.opt_state, carry.params, value=loss, grad=grad
+        grad, _injected(carry.opt_state, rate), carry.params, value=loss, grad=grad,
+        value_fn=value,
     )
     params = optax.apply_updates(carry.params, updates)
     losses = carry.losses.at[carry.step].set(loss.astype(carry.losses.dtype))
@@ -199,6 +201,23 @@ class Program:
     if rest:
       total += loss(jax.tree.map(lambda x: x[full * size :], data)) * rest
     return total / source.examples
+
+
+def _injected(opt_state: Any, rate: jax.Array) -> Any:
+  """The state, with the rate where `optax.inject_hyperparams` keeps it.
+
+  Its update takes what the state says and not what it was made with.
+  """
+  is_one = lambda node: 'learning_rate' in getattr(node, 'hyperparams', ())
+
+  def follow(node: Any) -> Any:
+    if not is_one(node):
+      return node
+    old = node.hyperparams['learning_rate']
+    new = jnp.asarray(rate, jnp.result_type(old))
+    return node._replace(hyperparams={**node.hyperparams, 'learning_rate': new})
+
+  return jax.tree.map(follow, opt_state, is_leaf=is_one)
 
 
 def _strong(leaf: Any) -> jax.Array:

@@ -179,7 +179,7 @@ class Bayesian(_searcher.Searcher):
   def _search(self, gain: Any) -> np.ndarray:
     """Candidates all over, then around the best of them."""
     generator = np.random.default_rng((self.seed, len(self._asked)))
-    low, high = np.transpose(list(self._range.values()))
+    low, high = np.asarray([*self._range.values()]).T
     shifted = (self._candidates + generator.uniform(size=len(low))) % 1
     places = self._snap(low + shifted * (high - low))
     gains = gain(places)

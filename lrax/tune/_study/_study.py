@@ -128,7 +128,7 @@ class Study:
         task, optimizer, schedule, steps, _range_test.as_seeds(seeds, _OWNER), _OWNER,
         engine, lanes, fixed,
     )
-    self._objective.check(list(self.space))
+    self._objective.check(self.space)
     self.task, self.worker = task, _text('worker', worker)
     if storage is not None and jax.process_count() > 1:
       raise _checks.refuse(
