@@ -1,6 +1,15 @@
-"""Set-up of the tests: eight CPU devices, and float64 for a test that asks."""
+"""Set-up of the tests: eight CPU devices, and float64 for a test that asks.
 
+Most of the time of this suite goes into compiling. What one worker has compiled
+is therefore kept in files for the length of the run: another worker reads it, and
+so does the same one after what it holds has been dropped.
+"""
+
+import atexit
+import gc
 import os
+import shutil
+import tempfile
 
 # Read when jax starts, so set before it is imported. What is set already stays:
 # of two equal flags the last one counts, and the same suite runs on an
@@ -10,10 +19,24 @@ os.environ['XLA_FLAGS'] = (
 )
 os.environ['JAX_PLATFORMS'] = os.environ.get('JAX_PLATFORMS', 'cpu')
 
+# Workers, and what tests start, inherit the folder of the run's first process.
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+  _compiled = tempfile.mkdtemp(prefix='lrax-tests-')
+  atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _compiled
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+  os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
+
 import jax
 import pytest
 
 _ended = []  # Tests since the last time
+
+
+def pytest_collection_finish():
+  """Spares the garbage collector what lasts as long as the run."""
+  gc.collect()
+  gc.freeze()
 
 
 def pytest_runtest_teardown(item, nextitem):

@@ -4,6 +4,7 @@ must do, whatever its method. Members are found by their return type.
 
 import collections
 from collections.abc import Mapping
+import functools
 import inspect
 import typing
 
@@ -119,7 +120,9 @@ def _numbers():
   return pairs
 
 
-every_number = pytest.mark.parametrize('name, argument, number', _numbers())
+every_number = pytest.mark.parametrize(
+    'name, argument', [(name, argument) for name, argument, _ in _numbers()]
+)
 
 # Members that listen to the loss.
 NEEDS_VALUE = {'schedule_free_plus'}
@@ -160,9 +163,8 @@ def _estimates(name):
 # Those that estimate their rate, which the schedule multiplies, from all of the
 # parameters; tests/optimizers/test_estimated.py says the same of them.
 ESTIMATING = [name for name in OPTIMIZERS if _estimates(name)]
-every_rate = pytest.mark.parametrize(
-    'name', [name for name in OPTIMIZERS if name not in ESTIMATING]
-)
+RATED = [name for name in OPTIMIZERS if name not in ESTIMATING]
+every_rate = pytest.mark.parametrize('name', RATED)
 # L-DoG has an estimate for each array and shows what multiplies them.
 LEARNING_RATE_FREE = [*ESTIMATING, 'ldog']
 every_of_its_own = pytest.mark.parametrize(
@@ -180,6 +182,11 @@ def tree(seed, dtype=np.float32, lead=()):
   rng = np.random.default_rng(seed)
   draw = lambda: jnp.asarray(rng.normal(size=(*lead, 2, 3)), dtype)
   return {'layers': [{'kernel': draw()}], 'scale': (draw(),)}
+
+
+def array(seed, lead=()):
+  """One leaf of them, where a second one would only take as long to compile."""
+  return tree(seed, lead=lead)['scale'][0]
 
 
 def assert_close(actual, expected, **tolerance):
@@ -222,14 +229,15 @@ def _eager(tx, params, gradients):
 
 
 def _row(x, i):
-  return jax.tree.map(lambda leaf: leaf[i], x)
+  # Through NumPy, since a slice of an array of JAX is a program of its own.
+  return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[i]), x)
 
 
 def _counting(tx):
-  """A jitted update, and the list that grows with each trace of it."""
+  """A jitted update to which the state is donated, and a list: one for each trace."""
   traces = []
 
-  @jax.jit
+  @functools.partial(jax.jit, donate_argnums=(1,))
   def update(gradients, state, params):
     traces.append(None)
     return tx.update(gradients, state, params)
@@ -237,124 +245,90 @@ def _counting(tx):
   return update, traces
 
 
+# Exactly in binary, of a rate of 1/8 - t/64: that of t = 0; an override at t = 1;
+# that of t = 2; half of that of t = 3; half of that of t = 0.
+CHANGES = (
+    (lambda state: state, 0.125),
+    (lambda state: lrax.set_learning_rate(state, 0.0625), 0.0625),
+    (lrax.follow_schedule, 0.09375),
+    (lambda state: lrax.scale_learning_rate(state, 0.5), 0.0390625),
+    (lambda state: lrax.restart_schedule(state, at=0), 0.0625),
+)
+
+
 @every_member
 def test_jit_equals_eager_and_compiles_once(name):
-  tx = build(name)
-  params = tree(0)
-  state, (update, traces) = tx.init(params), _counting(tx)
-  expected, last = _eager(tx, params, [tree(1), tree(2), tree(3)])
-  for seed in (1, 2, 3):
-    updates, state = update(tree(seed), state, params)
-    assert_close(updates, expected[seed - 1], **rounding(name))
-  assert_close(state, last, **FUSED)
+  """With its state donated, and whatever changes the rate on the way.
+
+  Donated: each array of the first state is one of its own, and none is the
+  parameters'.
+  """
+  changes = CHANGES if name in RATED else [(lambda state: state, None)] * 3
+  tx = build(name, learning_rate=lrax.linear(0.125, 0.0, steps=8))
+  params, (update, traces) = tree(0), _counting(tx)
+  jitted, eager = tx.init(params), tx.init(params)
+  for seed, (change, rate) in enumerate(changes, 1):
+    updates, jitted = update(tree(seed), change(jitted), params)
+    expected, eager = tx.update(tree(seed), change(eager), params)
+    assert_close(updates, expected, **rounding(name))
+    if rate is not None:
+      assert lrax.get_learning_rate(jitted) == lrax.get_learning_rate(eager) == rate
+  assert_close(jitted, eager, **FUSED)
+  assert_close(params, tree(0), rtol=0)
   assert len(traces) == 1
 
 
 @every_member
-def test_vmap_equals_a_loop(name):
+def test_a_scan_and_a_vmap_equal_loops(name):
   tx = build(name)
-  params, first, second = (tree(seed, lead=(3,)) for seed in (0, 1, 2))
+  params, gradients = array(0, lead=(2,)), array(1, lead=(2, 3))
 
   @jax.jit
   @jax.vmap
-  def two_updates(params, first, second):
-    _, state = tx.update(first, tx.init(params), params)
-    return tx.update(second, state, params)
+  def run(params, gradients):
+    def step(state, g):
+      updates, state = tx.update(g, state, params)
+      return state, updates
 
-  updates, states = two_updates(params, first, second)
-  for i in range(3):
-    gradients = [_row(first, i), _row(second, i)]
-    expected, last = _eager(tx, _row(params, i), gradients)
-    assert_close(_row(updates, i), expected[-1], **rounding(name))
+    return jax.lax.scan(step, tx.init(params), gradients)
+
+  states, updates = run(params, gradients)
+  for i in range(2):
+    own = _row(gradients, i)
+    expected, last = _eager(tx, _row(params, i), [_row(own, t) for t in range(3)])
+    for t in range(3):
+      assert_close(_row(_row(updates, i), t), expected[t], **rounding(name))
     assert_close(_row(states, i), last, **FUSED)
-
-
-@every_member
-def test_scan_equals_a_loop(name):
-  tx = build(name)
-  params, gradients = tree(0), tree(1, lead=(4,))
-
-  def step(state, g):
-    updates, state = tx.update(g, state, params)
-    return state, updates
-
-  state, updates = jax.lax.scan(step, tx.init(params), gradients)
-  expected, last = _eager(tx, params, [_row(gradients, i) for i in range(4)])
-  for i in range(4):
-    assert_close(_row(updates, i), expected[i], **rounding(name))
-  assert_close(state, last, **FUSED)
 
 
 # --- one compiled program
 
 
-@every_member
-def test_the_first_state_can_be_donated(name):
-  """Each of its arrays is one of its own, and none is the parameters'."""
-  tx = build(name)
-  params = tree(0)
-  update = jax.jit(tx.update, donate_argnums=(1,))
-  updates, _ = update(params, tx.init(params), params)
-  assert_close(params, tree(0))
-  expected, _ = jax.jit(tx.update)(params, tx.init(params), params)
-  assert_close(updates, expected)
-
-
-@every_rate
-def test_a_change_of_the_rate_does_not_recompile(name):
-  tx = build(name, learning_rate=lrax.linear(0.5, 0.0, steps=8))
-  update, traces = _counting(tx)
-  params = tree(0)
-  state = tx.init(params)
-  seen = []
-  for change in (
-      lambda state: state,
-      lambda state: lrax.set_learning_rate(state, 0.25),
-      lrax.follow_schedule,
-      lambda state: lrax.scale_learning_rate(state, 0.5),
-      lambda state: lrax.restart_schedule(state, at=0),
-  ):
-    _, state = update(tree(1), change(state), params)
-    seen.append(float(lrax.get_learning_rate(state)))
-  # 1/2 - t/16; the override at t = 1; half of t = 3; half of t = 0; all exact.
-  assert seen == [0.5, 0.25, 0.375, 0.15625, 0.25]
-  assert len(traces) == 1
-
-
 @every_optimizer
-def test_one_program_for_many_rates(name):
-  traces = []
-  params, gradients = tree(0), tree(1)
-
-  @jax.jit
-  def updates(rate):
-    traces.append(None)
-    tx = build(name, learning_rate=rate)
-    return tx.update(gradients, tx.init(params), params)[0]
-
-  for rate in (0.1, 0.2):
-    tx = build(name, learning_rate=rate)
-    expected = tx.update(gradients, tx.init(params), params)[0]
-    assert_close(updates(rate), expected, **FUSED)
-  assert len(traces) == 1
-
-
-@every_rate
-def test_vmap_over_rates_equals_a_loop(name):
-  rates = jnp.array([0.0, 0.01, 0.5])
-  params, gradients = tree(0), tree(1)
+def test_one_program_for_many_rates_which_vmap_maps_over(name):
+  params, gradients, traces = array(0), array(1, lead=(2,)), []
 
   def two_updates(rate):
+    traces.append(None)
     tx = build(name, learning_rate=rate)
-    state = tx.init(params)
-    _, state = tx.update(gradients, state, params)
-    updates, state = tx.update(gradients, state, params)
+
+    def step(state, g):
+      updates, state = tx.update(g, state, params)
+      return state, updates
+
+    state, updates = jax.lax.scan(step, tx.init(params), gradients)
     return updates, lrax.get_learning_rate(state)
 
-  together, applied = jax.jit(jax.vmap(two_updates))(rates)
-  assert applied.tolist() == rates.tolist()
-  for i, rate in enumerate(rates):
-    assert_close(_row(together, i), two_updates(rate)[0], **FUSED)
+  mapped = jax.jit(jax.vmap(two_updates))
+  for rates in ([0.0, RATE], [0.01, RATE / 2]):
+    together, applied = mapped(jnp.array(rates))
+    for i, rate in enumerate(rates):
+      tx = build(name, learning_rate=rate)
+      expected, last = _eager(tx, params, [_row(gradients, t) for t in range(2)])
+      assert name in ESTIMATING or applied[i] == np.float32(rate)
+      for t in range(2):
+        assert_close(_row(_row(together, i), t), expected[t], **FUSED)
+  assert len(traces) == 1
 
 
 @every_optimizer
@@ -366,9 +340,9 @@ def test_the_derivative_by_the_rate_is_minus_the_direction(name):
     tx = build(name, learning_rate=rate)
     return tx.update(gradients, tx.init(params), params)[0]
 
-  slope = jax.jacfwd(updates)(0.25)
+  update, slope = jax.jvp(updates, (0.25,), (1.0,))
   # The update is the rate times something: 4 times that at 1/4.
-  expected = jax.tree.map(lambda u: 4 * u, updates(0.25))
+  expected = jax.tree.map(lambda u: 4 * u, update)
   # One float32 rounding on either side, of 6e-8.
   assert_close(slope, expected, rtol=2e-7)
 
@@ -377,30 +351,25 @@ def test_the_derivative_by_the_rate_is_minus_the_direction(name):
 
 
 @every_optimizer
-@pytest.mark.parametrize(
-    'rate',
-    [
-        np.float64(RATE),
-        np.array(RATE),
-        jnp.float32(RATE),
-        lrax.constant(RATE),
-        optax.constant_schedule(RATE),
-        lambda step: RATE,
-    ],
-    ids=['numpy', 'array', 'jax', 'lrax', 'optax', 'function'],
-)
-def test_learning_rate_may_be(rate, name):
+def test_learning_rate_may_be(name):
   """All give, to the bit, what the Python float gives."""
   params, gradients = tree(0), tree(1)
-  expected, same = (
-      build(name, learning_rate=r).update(
-          gradients, build(name, learning_rate=r).init(params), params
-      )
-      for r in (RATE, rate)
-  )
-  assert_close(same[0], expected[0], rtol=0)
-  shown = [lrax.get_learning_rate(state) for _, state in (expected, same)]
-  assert shown[0] == shown[1] and (name in ESTIMATING or shown[0] == np.float32(RATE))
+  updates, state = {}, {}
+  for kind, rate in {
+      'float': RATE,
+      'numpy': np.float64(RATE),
+      'array': np.array(RATE),
+      'jax': jnp.float32(RATE),
+      'lrax': lrax.constant(RATE),
+      'optax': optax.constant_schedule(RATE),
+      'function': lambda step: RATE,
+  }.items():
+    tx = build(name, learning_rate=rate)
+    updates[kind], state[kind] = tx.update(gradients, tx.init(params), params)
+    assert_close(updates[kind], updates['float'], rtol=0, err_msg=kind)
+    shown = [lrax.get_learning_rate(state[k]) for k in (kind, 'float')]
+    assert shown[0] == shown[1], kind
+    assert name in ESTIMATING or shown[0] == np.float32(RATE)
 
 
 @every_rate
@@ -463,20 +432,21 @@ def test_a_rate_of_zero_moves_nothing(name):
 
 
 @every_optimizer
-@pytest.mark.parametrize('rate', [-0.1, float('nan'), float('inf')])
-def test_refuses_a_rate_out_of_range(name, rate):
-  with pytest.raises(ValueError, match=f'{name}: `learning_rate` must be'):
-    build(name, learning_rate=rate)
-
-
-@every_optimizer
-@pytest.mark.parametrize('rate', [None, 'fast', True, [0.1]])
-def test_refuses_what_is_no_rate(name, rate):
-  if rate is None and name in OWN_RATE:
-    build(name, learning_rate=rate)
-    return
-  with pytest.raises(TypeError, match=f'{name}: `learning_rate` must be'):
-    build(name, learning_rate=rate)
+def test_refuses_what_is_no_rate_or_out_of_range(name):
+  for rate, error in (
+      (-0.1, ValueError),
+      (float('nan'), ValueError),
+      (float('inf'), ValueError),
+      (None, TypeError),
+      ('fast', TypeError),
+      (True, TypeError),
+      ([0.1], TypeError),
+  ):
+    if rate is None and name in OWN_RATE:
+      build(name, learning_rate=rate)
+      continue
+    with pytest.raises(error, match=f'{name}: `learning_rate` must be'):
+      build(name, learning_rate=rate)
 
 
 # --- structure and dtypes
@@ -490,15 +460,32 @@ def _layout(x):
   return jax.tree.structure(x), [leaf(a) for a in jax.tree.leaves(x)]
 
 
-@every_member
-@pytest.mark.parametrize('dtype', DTYPES)
-def test_state_and_updates_keep_their_layout(name, dtype):
+def _check_layout(name, dtype):
+  """What is kept and returned, and the dtype of the rate that it shows."""
   tx = build(name)
   params = tree(0, dtype)
   state = jax.eval_shape(tx.init, params)
   updates, after = jax.eval_shape(tx.update, params, state, params)
   assert _layout(after) == _layout(state)
   assert _layout(updates) == _layout(params)
+  if name in OPTIMIZERS:
+    rates = [lrax.get_learning_rate(s).dtype for s in (state, after)]
+    assert rates == [jnp.result_type(float)] * 2
+
+
+@every_member
+@pytest.mark.parametrize('dtype', DTYPES)
+def test_state_and_updates_keep_their_layout_and_the_rate_is_float32(name, dtype):
+  assert jnp.result_type(float) == jnp.float32
+  _check_layout(name, dtype)
+
+
+@every_member
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_the_same_under_x64_and_the_rate_is_float64(name, dtype):
+  with jax.enable_x64(True):
+    assert jnp.result_type(float) == jnp.float64
+    _check_layout(name, dtype)
 
 
 @every_member
@@ -511,85 +498,47 @@ def test_the_state_of_python_scalars_keeps_its_layout(name):
   assert _layout(after) == _layout(state)
 
 
-@every_member
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-def test_state_and_updates_keep_their_layout_under_x64(name, dtype):
-  with jax.enable_x64(True):
-    tx = build(name)
-    params = tree(0, dtype)
-    state = jax.eval_shape(tx.init, params)
-    updates, after = jax.eval_shape(tx.update, params, state, params)
-    assert _layout(after) == _layout(state)
-    assert _layout(updates) == _layout(params)
+def _check_dtypes(name, arguments, params, dtype):
+  """Traced hyperparameters change no dtype of the updates and of the state."""
 
-
-@every_optimizer
-@pytest.mark.parametrize('dtype', DTYPES)
-def test_the_rate_is_float32_whatever_the_parameters(name, dtype):
-  tx = build(name)
-  params = tree(0, dtype)
-  state = jax.eval_shape(tx.init, params)
-  _, after = jax.eval_shape(tx.update, params, state, params)
-  for s in (state, after):
-    assert lrax.get_learning_rate(s).dtype == jnp.float32
-
-
-@every_optimizer
-def test_the_rate_is_float64_under_x64(name):
-  with jax.enable_x64(True):
-    tx = build(name)
-    params = tree(0, 'float32')
-    state = jax.eval_shape(tx.init, params)
-    _, after = jax.eval_shape(tx.update, params, state, params)
-    assert lrax.get_learning_rate(after).dtype == jnp.float64
-
-
-def _one_update(name, argument):
-  """State, updates and next state, as a function of one hyperparameter."""
-
-  def one_update(value, params):
-    tx = build(name, **{argument: value})
+  def one_update(values, params):
+    tx = build(name, **values)
     state = tx.init(params)
     updates, after = tx.update(params, state, params)
     return state, updates, after
 
-  return one_update
-
-
-@every_number
-def test_a_traced_number_changes_no_dtype(name, argument, number):
-  """A float32 hyperparameter leaves bfloat16 updates and the state as they are."""
-  params = tree(0, 'bfloat16')
-  value = jax.ShapeDtypeStruct((), jnp.float32)
-  one_update = _one_update(name, argument)
-  state, updates, after = jax.eval_shape(one_update, value, params)
+  values = {argument: jax.ShapeDtypeStruct((), dtype) for argument in arguments}
+  state, updates, after = jax.eval_shape(one_update, values, params)
   assert dtypes(updates) == dtypes(params)
   assert dtypes(after) == dtypes(state)
 
 
+@every_member
+def test_traced_numbers_change_no_dtype(name):
+  """Float32 hyperparameters leave bfloat16 updates and the state as they are."""
+  arguments = [argument for n, argument, _ in _numbers() if n == name]
+  _check_dtypes(name, arguments, tree(0, 'bfloat16'), jnp.float32)
+
+
 @every_number
-def test_a_traced_number_changes_no_dtype_under_x64(name, argument, number):
-  """A float64 hyperparameter leaves float32 updates and the state as they are."""
+def test_a_traced_number_changes_no_dtype_under_x64(name, argument):
+  """A float64 hyperparameter leaves narrower updates and the state as they are."""
   with jax.enable_x64(True):
-    params = tree(0, 'float32')
-    value = jax.ShapeDtypeStruct((), jnp.float64)
-    one_update = _one_update(name, argument)
-    state, updates, after = jax.eval_shape(one_update, value, params)
-    assert dtypes(updates) == dtypes(params)
-    assert dtypes(after) == dtypes(state)
+    params = {'wide': tree(0, 'float32'), 'narrow': tree(1, 'bfloat16')}
+    _check_dtypes(name, [argument], params, jnp.float64)
 
 
 @every_member
 def test_traced_numbers_equal_python_ones(name):
   numbers = {a: number for n, a, number in _numbers() if n == name}
   assert bool(numbers) != (name in NO_NUMBERS), 'say there what it takes instead'
-  params = tree(0)
+  params, first, second = array(0), array(1), array(2)
 
   def two_updates(**numbers):
     tx = build(name, **numbers)
-    updates, state = tx.update(tree(1), tx.init(params), params)
+    updates, state = tx.update(first, tx.init(params), params)
     moved = optax.apply_updates(params, updates)
-    return tx.update(tree(2), state, moved)[0]
+    return tx.update(second, state, moved)[0]
 
   traced = {k: jnp.float32(v) for k, v in numbers.items()}
   expected = two_updates(**numbers)
@@ -676,20 +625,18 @@ jax.tree_util.register_pytree_node(
 Pair = collections.namedtuple('Pair', 'left right')
 
 
+TREES = {
+    'dict': lambda a, b: {'outer': {'a': a}, 'b': b},
+    'list': lambda a, b: [a, (b,)],
+    'frozen': lambda a, b: Frozen(a=a, b=Frozen(c=b)),
+    'namedtuple': lambda a, b: Pair(a, {'b': b}),
+    'none': lambda a, b: {'a': a, 'none': None, 'b': [None, b]},
+    'masked': lambda a, b: {'a': a, 'masked': optax.MaskedNode(), 'b': b},
+}
+
+
 @every_member
-@pytest.mark.parametrize(
-    'wrap',
-    [
-        lambda a, b: {'outer': {'a': a}, 'b': b},
-        lambda a, b: [a, (b,)],
-        lambda a, b: Frozen(a=a, b=Frozen(c=b)),
-        lambda a, b: Pair(a, {'b': b}),
-        lambda a, b: {'a': a, 'none': None, 'b': [None, b]},
-        lambda a, b: {'a': a, 'masked': optax.MaskedNode(), 'b': b},
-    ],
-    ids=['dict', 'list', 'frozen', 'namedtuple', 'none', 'masked'],
-)
-def test_any_tree(name, wrap):
+def test_any_tree(name):
   """Two leaves get the same updates in every tree, and the tree comes back."""
   tx = build(name)
   a, b = jax.tree.leaves(tree(0))
@@ -699,56 +646,59 @@ def test_any_tree(name, wrap):
     return tx.update(params, state, params)[0]
 
   expected = two_updates((a, b))
-  assert_close(two_updates(wrap(a, b)), wrap(*expected), rtol=0)
+  for kind, wrap in TREES.items():
+    found = two_updates(wrap(a, b))
+    assert_close(found, wrap(*expected), rtol=0, err_msg=kind)
 
 
 @every_member
-@pytest.mark.parametrize('empty', [{}, (), [], {'a': {}, 'b': None}])
-def test_an_empty_tree(name, empty):
+def test_an_empty_tree(name):
   tx = build(name)
-  state = tx.init(empty)
-  updates, after = tx.update(empty, state, empty)
-  assert updates == empty
-  assert jax.tree.structure(after) == jax.tree.structure(state)
-  assert dtypes(after) == dtypes(state)
-
-
-@every_member
-def test_an_empty_array_is_a_parameter(name):
-  """It has nothing to move, and spoils neither its state nor the others'."""
-  tx = build(name)
-  params = {'empty': jnp.ones((0, 4)), 'full': jnp.ones((2, 3))}
-  state, update = tx.init(params), jax.jit(tx.update)
-  for _ in range(2):
-    updates, state = update(params, state, params)
-  assert updates['empty'].shape == (0, 4)
-  assert jnp.isfinite(updates['full']).all()
-  # An override that is not there is a NaN, () in shape.
-  arrays = [x for x in jax.tree.leaves(state) if jnp.ndim(x)]
-  assert all(jnp.isfinite(jnp.asarray(x)).all() for x in arrays)
+  for empty in ({}, (), [], {'a': {}, 'b': None}):
+    state = tx.init(empty)
+    updates, after = tx.update(empty, state, empty)
+    assert updates == empty
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert dtypes(after) == dtypes(state)
 
 
 # --- values
 
 
 @every_member
-def test_zero_gradients_move_nothing_and_spoil_nothing(name):
+def test_zero_gradients_and_empty_arrays_spoil_nothing(name):
   """With no eps to divide by and no decay to add, in every dtype."""
   eps = EPS_ABOVE_ZERO.get(name, 0.0)
   tx = build(name, eps=eps, weight_decay=0.0)
   params = {dtype: jnp.ones((2, 3), dtype) for dtype in DTYPES}
-  zeros = jax.tree.map(jnp.zeros_like, params)
-  state, update = tx.init(params), jax.jit(tx.update)
-  for _ in range(3):
-    updates, state = update(zeros, state, params)
-    assert all((u == 0).all() for u in jax.tree.leaves(updates))
-  updates, state = update(params, state, params)
-  assert all(jnp.isfinite(u).all() for u in jax.tree.leaves(updates))
-  assert all((u != 0).all() for u in jax.tree.leaves(updates))
-  # Averages decay at different speeds, some of them to 0.
-  for _ in range(300):
-    updates, state = update(zeros, state, params)
-  assert all(jnp.isfinite(u).all() for u in jax.tree.leaves(updates))
+  params['empty'] = jnp.ones((0, 4))
+
+  def is_finite(*trees):
+    # An override that is not there is a NaN, () in shape.
+    arrays = [x for x in jax.tree.leaves(trees) if jnp.ndim(x)]
+    return all(np.isfinite(np.asarray(x, np.complex64)).all() for x in arrays)
+
+  def moves_and_rests(update, params, rests):
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    state = tx.init(params)
+    for _ in range(3):
+      updates, state = update(zeros, state, params)
+      assert all((u == 0).all() for u in jax.tree.leaves(updates))
+      assert is_finite(state)
+    updates, state = update(params, state, params)
+    assert all((u != 0).all() for u in jax.tree.leaves(updates))
+    assert is_finite(updates, state)
+    for _ in range(rests):
+      updates, state = update(zeros, state, params)
+    assert is_finite(updates, state)
+    return updates
+
+  updates = moves_and_rests(tx.update, params, 2)
+  assert updates['empty'].shape == (0, 4)
+  # Averages decay at different speeds, some of them to 0. The others have the
+  # range of a float32.
+  narrow = {dtype: params[dtype] for dtype in ('float32', 'float16')}
+  moves_and_rests(jax.jit(tx.update), narrow, 300)
 
 
 @every_of_its_own

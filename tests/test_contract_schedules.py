@@ -63,6 +63,11 @@ PUBLIC = members.schedule_samples()
 ALL = PUBLIC + list(_closed_loop_samples())
 every = pytest.mark.parametrize('sample', _parameters(ALL))
 every_public = pytest.mark.parametrize('sample', _parameters(PUBLIC))
+# One of each member, and each combination of a closed loop too: for what a word
+# does not change and takes long to compile.
+every_short = pytest.mark.parametrize(
+    'sample', _parameters(members.shortest(PUBLIC) + ALL[len(PUBLIC) :])
+)
 every_open = pytest.mark.parametrize(
     'sample', _parameters(s for s in ALL if not s.build().closed_loop)
 )
@@ -260,29 +265,29 @@ def test_vmap_over_each_number_equals_a_loop(sample):
 def test_traced_numbers_and_lengths_equal_concrete_ones(sample):
   """Every length that may be 0 may, and then its phase vanishes.
 
-  The rates and their gradients by the numbers are of one program, which a length
-  does not change. They are finite at every edge.
+  The rates and their gradients by the numbers are of one program, which takes
+  the schedule as an argument. They are finite at every edge.
   """
   steps = edges(sample)
 
-  def rates(numbers, lengths):
-    call = sample.call.replace(int, lengths).replace(float, numbers)
-    return call.build()(steps)
-
   @jax.jit
-  def evaluate(numbers, lengths):
-    found, pull = jax.vjp(lambda x: rates(x, lengths), numbers)
+  def evaluate(numbers, lengths, steps):
+    def rates(numbers):
+      call = sample.call.replace(int, lengths).replace(float, numbers)
+      return jax.jit(lambda policy, steps: policy(steps))(call.build(), steps)
+
+    found, pull = jax.vjp(rates, numbers)
     # The gradient of the sum is finite only if that of every rate is.
     return found, pull(jnp.ones_like(found))[0]
 
-  numbers = jnp.array(sample.call.numbers(float), jnp.float32)
-  lengths = sample.call.numbers(int)
+  numbers, lengths = sample.call.numbers(float), sample.call.numbers(int)
   shorter = [
       [*lengths[:index], 0, *lengths[index + 1 :]] for index in range(len(lengths))
   ]
-  for changed in (lengths, *shorter):
+  for factor, changed in ((1.0, lengths), (0.5, lengths), *((1.0, x) for x in shorter)):
+    given = [factor * x for x in numbers]
     try:
-      policy = sample.call.replace(int, changed).build()
+      policy = sample.call.replace(int, changed).replace(float, given).build()
     except ValueError as error:
       # At least 1 is asked for, that the lengths fit into each other, or that
       # there is a scale of time left.
@@ -290,7 +295,9 @@ def test_traced_numbers_and_lengths_equal_concrete_ones(sample):
           r'must be .*\b1\b|in rising order|at (least|most)|given where', str(error)
       )
       continue
-    found, gradient = evaluate(numbers, jnp.array(changed, jnp.int32))
+    found, gradient = evaluate(
+        jnp.array(given, jnp.float32), jnp.array(changed, jnp.int32), steps
+    )
     assert np.all(np.isfinite(found)) and np.all(np.isfinite(gradient))
     # The numbers are rounded to float32 before the formula and not after it.
     np.testing.assert_allclose(found, policy(steps), **ROUNDING)
@@ -298,12 +305,16 @@ def test_traced_numbers_and_lengths_equal_concrete_ones(sample):
 
 @every_open
 def test_gradients_are_those_of_the_rate(sample, x64):
-  numbers = np.array(sample.call.numbers(float))
+  """Under x64, where the rates are those of float32."""
+  numbers, steps = np.array(sample.call.numbers(float)), edges(sample)
+  rates = lambda x: sample.call.replace(float, x).build()(steps)
+  by_numbers = jax.jacfwd(rates) if numbers.size else lambda x: None
+  found, gradients = jax.jit(lambda x: (rates(x), by_numbers(x)))(numbers)
+  with jax.enable_x64(False):
+    np.testing.assert_allclose(found, rates(numbers.tolist()), **ROUNDING)
   if not numbers.size:
-    pytest.skip('a sample without numbers')
-  rates = lambda x: sample.call.replace(float, x).build()(edges(sample))
+    return
   change = 1e-6 * np.diag(numbers)
-  gradients = jax.jit(jax.jacfwd(rates))(jnp.asarray(numbers))
   up, down = (
       np.stack([rates(around.tolist()) for around in sides])
       for sides in (numbers + change, numbers - change)
@@ -375,6 +386,7 @@ def test_arrays_are_leaves_and_numbers_are_static(sample):
 
 @every_open
 def test_jit_takes_a_schedule_as_an_argument(sample):
+  """Its rates are compared where numbers are traced; a program needs a trace."""
   traces = []
 
   @jax.jit
@@ -386,8 +398,7 @@ def test_jit_takes_a_schedule_as_an_argument(sample):
   steps = edges(sample)
   for factor in (1.0, 0.5):
     changed = [jnp.float32(factor) * x for x in numbers]
-    policy = sample.call.replace(float, changed).build()
-    np.testing.assert_allclose(rates(policy, steps), policy(steps), **ROUNDING)
+    rates.eval_shape(sample.call.replace(float, changed).build(), steps)
   assert len(traces) == 1  # arrays are traced: one program for all of them
   rates.eval_shape(sample.build(), steps)
   rates.eval_shape(sample.build(), steps)
@@ -438,22 +449,6 @@ def test_init_shows_the_rate_of_step_0(sample):
   )
 
 
-@every
-def test_state_keeps_its_structure_dtypes_and_weak_types(sample):
-  policy = sample.build()
-  state = policy.init(UPDATES)
-  _, after = update(policy, UPDATES, state)
-  # A scan refuses a carry that is not of exactly the same kind.
-  body = lambda s, _: (update(policy, UPDATES, s)[1], s.learning_rate)
-  last, _ = jax.eval_shape(lambda s: jax.lax.scan(body, s, length=3), state)
-  chex.assert_trees_all_equal_structs(state, after, last)
-  chex.assert_trees_all_equal_shapes_and_dtypes(state, after, last)
-  for tree in (state, after, last):
-    assert not any(leaf.weak_type for leaf in jax.tree.leaves(tree))
-  assert state.step.dtype == jnp.int32
-  assert state.learning_rate.dtype == jnp.float32
-
-
 @every_open
 def test_open_loop_states_interchange(sample):
   policy = sample.build()
@@ -483,7 +478,7 @@ CHANGES = (
 
 
 @every
-def test_nothing_recompiles(sample):
+def test_state_keeps_its_kind_and_nothing_recompiles(sample):
   policy, traces = sample.build(), []
 
   @jax.jit
@@ -491,13 +486,24 @@ def test_nothing_recompiles(sample):
     traces.append(None)
     return update(policy, updates, state)
 
-  state = policy.init(UPDATES)
+  state = first = policy.init(UPDATES)
+  states = [first]
   for change in CHANGES:
     state = change(state)
     # A program is compiled for every trace; for this there needs to be none.
     step.eval_shape(UPDATES, state)
     _, state = update(policy, UPDATES, state)
+    states.append(state)
+  # A scan refuses a carry that is not of exactly the same kind.
+  body = lambda s, _: (step(UPDATES, s)[1], None)
+  last, _ = jax.eval_shape(lambda s: jax.lax.scan(body, s, length=3), first)
   assert len(traces) == 1
+  for other in (*states, last):
+    chex.assert_trees_all_equal_structs(first, other)
+    chex.assert_trees_all_equal_shapes_and_dtypes(first, other)
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(other))
+  assert first.step.dtype == jnp.int32
+  assert first.learning_rate.dtype == jnp.float32
 
 
 @every
@@ -515,6 +521,29 @@ def test_updates_keep_their_dtype_and_the_rate_its_own(sample):
 
 
 @every
+def test_states_and_updates_keep_their_dtypes_under_x64(sample):
+  policy, traces = sample.build(), []
+  updates = {'a': np.full((2,), 0.7), 'b': np.full((2,), 0.7, np.float32)}
+
+  @jax.jit
+  def step(updates, state):
+    traces.append(None)
+    return update(policy, updates, state)
+
+  with jax.enable_x64(True):
+    state = policy.init(updates)
+    for change in CHANGES:
+      new, after = step.eval_shape(updates, change(state))
+      chex.assert_trees_all_equal_shapes_and_dtypes(new, updates)
+      chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
+    traced = jax.eval_shape(policy.init, updates)
+    chex.assert_trees_all_equal_shapes_and_dtypes(traced, state)
+  assert len(traces) == 1
+  assert after.learning_rate.dtype == after.scale.dtype == jnp.float64
+  assert after.override.dtype == jnp.float64 and after.step.dtype == jnp.int32
+
+
+@every_short
 def test_one_program_serves_every_change_under_x64(sample):
   """Its rates are those of float32; the states and updates are in float64."""
   policy, traces = sample.build(), []
@@ -529,8 +558,6 @@ def test_one_program_serves_every_change_under_x64(sample):
 
   with jax.enable_x64(True):
     first = state = policy.init(updates)
-    traced = jax.eval_shape(policy.init, updates)
-    chex.assert_trees_all_equal_shapes_and_dtypes(first, traced)
     applied = []
     for change in CHANGES:
       new, state = step(updates, change(state))
@@ -538,14 +565,10 @@ def test_one_program_serves_every_change_under_x64(sample):
       # The product in float64 and float32, each exactly.
       np.testing.assert_array_equal(new['a'], -applied[-1] * updates['a'])
       np.testing.assert_array_equal(new['b'], -np.float32(applied[-1]) * updates['b'])
-      chex.assert_trees_all_equal_shapes_and_dtypes(new, updates)
-      chex.assert_trees_all_equal_shapes_and_dtypes(first, state)
     at = lambda t: first._replace(step=jnp.asarray(t, jnp.int32))
     wide = [step(updates, at(t))[1].learning_rate for t in steps]
   assert len(traces) == 1
   assert applied[2] == 0.75
-  assert state.learning_rate.dtype == state.scale.dtype == jnp.float64
-  assert state.override.dtype == jnp.float64 and state.step.dtype == jnp.int32
   if not policy.closed_loop:
     # Restarted, it is the rate of step 0 again, times the scale.
     assert applied[4] == 0.5 * applied[0]
@@ -603,15 +626,13 @@ def test_chains_after_and_before_optax(sample):
 def test_is_a_learning_rate_for_optax(sample):
   policy = sample.build()
   rates = jnp.asarray(policy(np.arange(3)))
-  table = lambda count: rates[count]
-  for adam in (optax.adam, optax.inject_hyperparams(optax.adam)):
-    ours, plain = adam(policy), adam(table)
-    ours_state, plain_state = ours.init(UPDATES), plain.init(UPDATES)
-    for _ in range(3):
-      new, ours_state = ours.update(UPDATES, ours_state, UPDATES)
-      expect, plain_state = plain.update(UPDATES, plain_state, UPDATES)
-      # The same Adam at the same rates, of one step and of an array of steps.
-      chex.assert_trees_all_close(new, expect, **ROUNDING)
+  ours, plain = optax.sgd(policy), optax.sgd(lambda count: rates[count])
+  ours_state, plain_state = ours.init(UPDATES), plain.init(UPDATES)
+  for _ in range(3):
+    new, ours_state = ours.update(UPDATES, ours_state, UPDATES)
+    expect, plain_state = plain.update(UPDATES, plain_state, UPDATES)
+    # The same rates, of one step and of an array of steps.
+    chex.assert_trees_all_close(new, expect, **ROUNDING)
 
 
 @every

@@ -12,7 +12,9 @@ import lrax
 # Ordinary lengths, and those beyond what a float32 counts.
 LENGTHS = [1, 1000, 20_000, 2**27, 2**29]
 POWERS = [0.05, 0.125, 1 / 3, 0.7, 1.0, 1.3, 2.0, 7.5]
-COMPILED = [0.05, 1.3]  # with all numbers known: a program each
+RATES = [(0.0, 1.0), (1.0, 0.0), (0.1, 0.7)]
+# Powers below and above 1, of which with all numbers known each needs a program.
+COMPILED = [(0.05, RATES[0]), (1.3, RATES[1]), (0.05, RATES[2])]
 
 needs_longdouble = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant < 63, reason='longdouble is no wider here'
@@ -60,11 +62,11 @@ def test_rates_are_right_known_compiled_and_traced(name, steps):
   """Upwards and downwards; two roundings where everything is traced."""
   traced = jax.jit(lambda *args: KINDS[name](*args, steps)(np.array(ends(steps))))
   for power in POWERS:
-    for low, high in ((0.0, 1.0), (1.0, 0.0), (0.1, 0.7)):
+    for low, high in RATES:
       policy = KINDS[name](low, high, power, steps)
       steps_in = np.array(ends(steps), np.int32)
       found = [traced(low, high, power), policy(steps_in)]
-      if power in COMPILED:
+      if (power, (low, high)) in COMPILED:
         found.append(jax.jit(policy.value)(steps_in))
       left = np.array([left_of(name, power, steps, t) for t in ends(steps)])
       truth = high + (np.longdouble(low) - high) * left
@@ -87,7 +89,7 @@ def test_slopes_are_finite_at_the_ends(name, steps):
   for by in (0, 1, 2, (0, 1, 2)):
     grad = jax.jit(jax.grad(total, by))
     for power in POWERS:
-      for low, high in ((0.0, 1.0), (1.0, 0.0), (0.1, 0.7)):
+      for low, high in RATES:
         arguments = (low, high, power)
         slopes = grad(*arguments)
         assert np.isfinite(slopes).all(), (arguments, by, slopes)

@@ -24,6 +24,7 @@ _MOST = 200  # points; the time to ask grows with their cube
 _CANDIDATES = 512  # places whose gain is computed together
 # Rounds of candidates around the best ones: how many, and how far off.
 _KEPT, _WIDTHS = 8, (0.05, 0.01)
+_SAME = 0.005  # of every range: what lies closer to a point says nothing new
 _WIDER = 0.25  # of the first range, by which a range is widened at a time
 _FEW = 4096  # whole numbers that are told apart when candidates are made
 
@@ -47,7 +48,8 @@ class Bayesian(_searcher.Searcher):
   most. Then a Gaussian process is fitted to the warped scores, with a length for
   each dimension and noise. The next point is that of the highest expected
   improvement over the lowest mean, among 512 Sobol points and then 1,024 around
-  the best of them. Points asked for and not told count as told what the model
+  the best of them; none within half a percent of every range of an older point,
+  as long as there are others. Points asked for and not told count as told what the model
   expects there, so that a batch spreads out. Points that diverged have no score
   in the model: a second process, of whether a point diverges, gives the
   probability that a point does not, which multiplies the improvement.
@@ -194,7 +196,10 @@ class Bayesian(_searcher.Searcher):
       near = self._snap(np.clip(near + steps, low, high))
       places = np.concatenate([places, near])
       gains = np.concatenate([gains, gain(near)])
-    return places[np.argsort(-gains, kind='stable')]
+    places = places[np.argsort(-gains, kind='stable')]
+    known = [self._units(key) for key in self._asked.keys() | self._scores.keys()]
+    away = np.abs(places[:, None] - np.asarray(known)).max(axis=2).min(axis=1)
+    return np.concatenate([places[away > _SAME], places[away <= _SAME]])
 
   def _gain(
       self, belief: _Belief, scores: Any, best: float, places: np.ndarray
