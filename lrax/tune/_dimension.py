@@ -99,9 +99,13 @@ class Uniform(Dimension):
   def from_unit(self, unit: float) -> float:
     least, most = self.bounds
     _check_place(self.kind, unit, self._place(least), self._place(most))
+    if 0 <= unit <= 1:
+      least, most = self.low, self.high  # rounding takes no place out of them
     if unit in (0, 1):
-      return self.high if unit else self.low
+      return most if unit else least
     low, high = self._scaled(self.low), self._scaled(self.high)
+    if 0 < unit < 1:  # no rounding leads out of the range
+      least, most = self.low, self.high
     return float(min(max(self._unscaled(low + unit * (high - low)), least), most))
 
   def to_dict(self) -> dict[str, Any]:

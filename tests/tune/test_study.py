@@ -425,7 +425,7 @@ def test_a_url_is_a_database(tmp_path):
         ({'sampler': 'tpee'}, ValueError, "`sampler` must be .*did you mean 'tpe'"),
         ({'sampler': 1}, TypeError, '`sampler` must be one of'),
         ({'study_seed': -1}, ValueError, '`study_seed` must be'),
-        ({'fixed': {'momentum': quadratic}}, TypeError, '`fixed` must be of numbers'),
+        ({'fixed': {'momentum': quadratic}}, TypeError, 'must be a number, a word'),
     ],
 )
 def test_bad_arguments_are_refused(named, error, says):

@@ -14,6 +14,7 @@ import numpy as np
 
 from lrax import _checks
 from lrax.tune import _dimension
+from lrax.tune._methods import _encoding
 from lrax.tune._methods import _gaussian_process
 from lrax.tune._methods import _searcher
 from lrax.tune._methods import _sobol
@@ -25,8 +26,8 @@ _CANDIDATES = 512  # places whose gain is computed together
 # Rounds of candidates around the best ones: how many, and how far off.
 _KEPT, _WIDTHS = 8, (0.05, 0.01)
 _SAME = 0.005  # of every range: what lies closer to a point says nothing new
+_LITTLE = 1e-6  # of the scores' deviation: less is no gain
 _WIDER = 0.25  # of the first range, by which a range is widened at a time
-_FEW = 4096  # whole numbers that are told apart when candidates are made
 
 
 class _Belief(NamedTuple):
@@ -48,10 +49,10 @@ class Bayesian(_searcher.Searcher):
   most. Then a Gaussian process is fitted to the warped scores, with a length for
   each dimension and noise. The next point is that of the highest expected
   improvement over the lowest mean, among 512 Sobol points and then 1,024 around
-  the best of them; none within half a percent of every range of an older point,
-  as long as there are others. Points asked for and not told count as told what the model
-  expects there, so that a batch spreads out. Points that diverged have no score
-  in the model: a second process, of whether a point diverges, gives the
+  the best of them; if possible not one that is within half a percent of every
+  range of an older point. Points asked for and not told count as told what the
+  model expects there, so that a batch spreads out. Points that diverged have no
+  score in the model: a second process, of whether a point diverges, gives the
   probability that a point does not, which multiplies the improvement.
 
   Where the best lies on the end of its range it widens the range by a quarter of
@@ -86,10 +87,8 @@ class Bayesian(_searcher.Searcher):
     self._begin = min(math.ceil(self.budget / 2), 4 + 2 * d)
     self._first = iter(_sobol.places(2 * self._begin, d, self.seed))
     self._candidates = _sobol.places(_CANDIDATES, d, self.seed + 1)
-    one_hot = lambda x: isinstance(x, _dimension.Choice)
-    columns = [int(x.count) if one_hot(x) else 1 for x in self._dimensions]
-    self._groups = tuple(np.repeat(np.arange(d), columns).tolist())
-    self._grids = [_grid(x) for x in self._dimensions]
+    self._encoding = _encoding.Encoding(self._dimensions)
+    self._groups = self._encoding.groups
     self._belief: _Belief | None = None
 
   def _next(self) -> _searcher.Key | None:
@@ -146,14 +145,13 @@ class Bayesian(_searcher.Searcher):
           self.owner, 'points', f'at most {_SIZES[-1]} in all', len(keys),
           'tell fewer points of earlier studies',
       )
-    x, padded, index = np.zeros((size, len(self._groups))), np.zeros(size), len(keys)
+    x, padded, count = np.zeros((size, len(self._groups))), np.zeros(size), len(keys)
     if keys:
-      x[:index] = self._columns(np.asarray([self._units(key) for key in keys]))
-    padded[:index] = y
-    mask = np.arange(size) < index
-    return _gaussian_process.Data(
-        x, padded, mask, mask & (np.arange(size) >= index - exact)
-    )
+      x[:count] = self._encoding.columns(np.asarray(list(map(self._units, keys))))
+    padded[:count] = y
+    index = np.arange(size)
+    mask = index < count
+    return _gaussian_process.Data(x, padded, mask, mask & (index >= count - exact))
 
   def _promising(self) -> np.ndarray:
     """(some, dimensions): places in falling order of what they should gain."""
@@ -183,7 +181,7 @@ class Bayesian(_searcher.Searcher):
     generator = np.random.default_rng((self.seed, len(self._asked)))
     low, high = np.asarray([*self._range.values()]).T
     shifted = (self._candidates + generator.uniform(size=len(low))) % 1
-    places = self._snap(low + shifted * (high - low))
+    places = self._encoding.snap(low + shifted * (high - low))
     gains = gain(places)
     # One option is as far from another as from any: they stay. A whole number
     # has to reach the next.
@@ -193,57 +191,28 @@ class Bayesian(_searcher.Searcher):
       top = places[np.argsort(-gains)[:_KEPT]]
       near = np.repeat(top, _CANDIDATES // _KEPT, axis=0)
       steps = generator.normal(size=near.shape) * np.maximum(width, least) * moves
-      near = self._snap(np.clip(near + steps, low, high))
+      near = self._encoding.snap(np.clip(near + steps, low, high))
       places = np.concatenate([places, near])
       gains = np.concatenate([gains, gain(near)])
     places = places[np.argsort(-gains, kind='stable')]
     known = [self._units(key) for key in self._asked.keys() | self._scores.keys()]
-    away = np.abs(places[:, None] - np.asarray(known)).max(axis=2).min(axis=1)
-    return np.concatenate([places[away > _SAME], places[away <= _SAME]])
+    for count in (_CANDIDATES // 8, len(places)):  # mostly the first few suffice
+      first = places[:count]
+      apart = np.abs(first[:, None] - np.asarray(known)).max(axis=2).min(axis=1)
+      if (apart >= _SAME).any():
+        break
+    return np.concatenate([first[apart >= _SAME], places])
 
   def _gain(
       self, belief: _Belief, scores: Any, best: float, places: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
     """Of each place, the log of what it should gain, and the mean of its score."""
-    padded = np.resize(self._columns(places), (_CANDIDATES, len(self._groups)))
+    columns = self._encoding.columns(places)
+    padded = np.resize(columns, (_CANDIDATES, len(self._groups)))
     gain, mean = _gain(
         scores, belief.success, belief.any_failed, best, padded, self._groups
     )
     return np.asarray(gain)[: len(places)], np.asarray(mean)[: len(places)]
-
-  # --- places -----------------------------------------------------------------
-
-  def _snap(self, places: np.ndarray) -> np.ndarray:
-    """The places of the values that these stand for."""
-    columns = []
-    for grid, column in zip(self._grids, places.T):
-      if grid is not None:
-        middles = (grid[1:] + grid[:-1]) / 2
-        column = grid[np.searchsorted(middles, column)]
-      columns.append(column)
-    return np.stack(columns, axis=1)
-
-  def _columns(self, places: np.ndarray) -> np.ndarray:
-    """What the model sees: options one-hot, each at distance 1 from the others."""
-    columns = []
-    for dimension, column in zip(self._dimensions, places.T):
-      if isinstance(dimension, _dimension.Choice):
-        index = np.floor(column * dimension.count)
-        options = np.arange(dimension.count)
-        columns += list(np.equal.outer(options, index) / math.sqrt(2))
-      else:
-        columns.append(column)
-    return np.stack(columns, axis=1)
-
-
-def _grid(dimension: _dimension.Dimension) -> np.ndarray | None:
-  """The places of all values, rising; None where there are too many to tell."""
-  if dimension.count > _FEW:
-    return None
-  if isinstance(dimension, _dimension.Choice):
-    return np.asarray([dimension.to_unit(v) for v in dimension.options])
-  values = range(dimension.low, dimension.high + 1)
-  return np.asarray([dimension.to_unit(v) for v in values])
 
 
 @functools.partial(jax.jit, static_argnames='groups')
@@ -258,12 +227,15 @@ def _gain(
   """The log of what a value at each row of `x` should gain, and its mean.
 
   Formula:
-    improvement * (1 - sqrt(noise / (noise + deviation^2))) * P(success)
-    The middle factor is what is new about a value, 0 where its noise is all.
+    (improvement * (1 - sqrt(noise / (noise + deviation^2)))
+      + 1e-6 * exp(best - mean)) * P(success)
+    The second factor is what is new about a value, 0 where its noise is all. The
+    next term counts where nothing is to be gained: it stays near the lowest mean.
   """
   mean, deviation = _gaussian_process.predict(scores, x, groups)
   gain = _gaussian_process.log_expected_improvement(mean, deviation, best)
   gain += jnp.log1p(-jnp.sqrt(scores.noise / (scores.noise + deviation**2)))
+  gain = jnp.logaddexp(gain, np.log(_LITTLE) + best - mean)
   label, doubt = _gaussian_process.predict(success, x, groups)
   log_probability = jax.scipy.special.log_ndtr(label / doubt)
   return gain + jnp.where(any_failed, log_probability, 0.0), mean

@@ -193,7 +193,7 @@ def predict(
 ) -> tuple[jax.Array, jax.Array]:
   """Mean and deviation of the function, without noise, at the rows of `x`."""
   square = squares(x, posterior.data.x, groups)
-  cross = matern(jnp.sqrt(5 * jnp.tensordot(posterior.precision, square, 1)))
+  cross = matern(jnp.sqrt(5 * _weighted(posterior.precision, square)))
   cross = jnp.where(posterior.data.mask, cross, 0)
   explained = jnp.sum((cross @ posterior.inverse) * cross, axis=1)
   left = jnp.maximum(1 - explained, 1e-10)  # rounding may take it below 0

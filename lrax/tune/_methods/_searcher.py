@@ -51,6 +51,7 @@ class Searcher:
     self._dimensions = tuple(self.space.values())
     self._asked: dict[Key, None] = {}
     self._scores: dict[Key, float] = {}  # inf where it diverged
+    self._known_units: dict[Key, tuple[float, ...]] = {}
     # The range in force, in units of the one that was given.
     self._range = {name: (0.0, 1.0) for name in self.space}
 
@@ -221,7 +222,10 @@ class Searcher:
 
   def _units(self, key: Key) -> tuple[float, ...]:
     """Its place in the cube."""
-    return tuple(d.to_unit(value) for d, value in zip(self._dimensions, key))
+    if key not in self._known_units:
+      units = (d.to_unit(value) for d, value in zip(self._dimensions, key))
+      self._known_units[key] = tuple(units)
+    return self._known_units[key]
 
   def _all(self) -> list[Key] | None:
     """Every point of the space, where there are few."""
