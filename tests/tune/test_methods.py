@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 from lrax.tune import _space
 from lrax.tune._methods import _bayesian
@@ -94,6 +95,25 @@ def test_the_order_of_telling_plays_no_part(method, space):
     for i in order.permutation(len(points)):
       other.tell([points[i]], [curve(points[i])])
   assert one.best() == other.best()
+
+
+def test_the_order_of_telling_does_not_round_the_model():
+  points = made('random').ask(12)
+  places = []
+  for order in (points, points[::-1]):
+    searcher = made('bayesian')
+    searcher.tell(order, map(curve, order))
+    searcher.ask(1)
+    places.append(searcher._belief.place)
+  np.testing.assert_array_equal(*places)
+
+
+@every
+def test_what_is_not_finite_is_never_best(method):
+  searcher = made(method)
+  points = searcher.ask(5)
+  searcher.tell(points, [math.nan, 3.0, -math.inf, 2.0, math.inf])
+  assert searcher.best() == (points[3], 2.0)
 
 
 @every
@@ -436,6 +456,17 @@ def test_low_scores_are_told_apart():
   assert share == pytest.approx(math.log(1.25) / math.log(11), rel=1e-9)
 
 
+def test_the_upper_half_reaches_as_far_as_the_lower():
+  scores = np.array([0.0, 1.0, 2.0, 5.0, 100.0])
+  lower = np.log((0.1 + np.array([0.0, 0.5, 1.0])) / 1.1)
+  spread = math.sqrt(np.mean(lower**2))
+  upper = spread * special.ndtri([0.7, 0.9])  # the middles of the ranks
+  expected = np.append(lower, upper)
+  expected = (expected - expected.mean()) / expected.std()
+  # The quantile of the standard library is good to 1e-15, relatively.
+  np.testing.assert_allclose(_warp.warp(scores), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize('scores', [[], [3.0], [2.0, 2.0, 2.0]])
 def test_what_does_not_differ_is_zero(scores):
   assert not _warp.warp(np.array(scores)).any()
@@ -478,9 +509,13 @@ def test_a_batch_of_the_model_spreads_out():
   searcher = made('bayesian', budget=40)
   points = searcher.ask(8)
   searcher.tell(points, map(curve, points))
-  places = np.sort(units(points + searcher.ask(8)))
+  batch = searcher.ask(8)
+  places = np.sort(units(points + batch))
   # Nothing is asked for within half a percent of the range of another point.
   assert np.diff(places).min() >= 0.005 - 1e-12
+  # Side by side at the best place, for want of what is pending, they would take
+  # 7 * 0.005 of the range.
+  assert np.ptp(units(batch)) > 0.1
 
 
 @pytest.mark.parametrize('seed', range(3))
