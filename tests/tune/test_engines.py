@@ -134,14 +134,14 @@ def test_survivors_are_gathered_into_fewer_lanes(alone, monkeypatch):
   if kind != 'arrays':
     pytest.skip('streams keep their lanes; one kind shows it')
   widths = []
-  program = engine_file.Engine._program_of
+  programs = engine_file.Engine._programs_of
 
-  def noted(self, batches, arguments):
-    widths.append(len(arguments[2]))
+  def noted(self, group, batches):
+    widths.append(len(group.lanes))
     self._compile_seconds = 0.0  # so that gathering is always worth it
-    return program(self, batches, arguments)
+    return programs(self, group, batches)
 
-  monkeypatch.setattr(engine_file.Engine, '_program_of', noted)
+  monkeypatch.setattr(engine_file.Engine, '_programs_of', noted)
   others = run(kind, 'vmap', monkeypatch, lanes=8)
   assert_same(runs, others)
   assert widths[0] == 8 and widths[-1] < 8
@@ -153,15 +153,15 @@ def test_lanes_fit_into_what_a_device_has_free(alone, monkeypatch):
   if kind == 'stream':
     pytest.skip('what a stack of batches takes is known when it is read')
   widths = []
-  program = engine_file.Engine._program_of
+  programs = engine_file.Engine._programs_of
 
-  def noted(self, batches, arguments):
-    made = program(self, batches, arguments)
-    used = made.memory_analysis()
-    widths.append((len(arguments[2]), used.temp_size_in_bytes))
-    return made
+  def noted(self, group, batches):
+    begin, train = programs(self, group, batches)
+    used = train.memory_analysis()
+    widths.append((len(group.lanes), used.temp_size_in_bytes))
+    return begin, train
 
-  monkeypatch.setattr(engine_file.Engine, '_program_of', noted)
+  monkeypatch.setattr(engine_file.Engine, '_programs_of', noted)
   free = 40_000
   monkeypatch.setattr(engine_file.Engine, '_free', lambda self: free)
   others = run(kind, 'vmap', monkeypatch)
@@ -188,7 +188,7 @@ def test_each_width_is_compiled_once(monkeypatch):
   engine = _engine.Engine(task(), make, STEPS, 'map')
   for _ in range(2):
     engine.run(trials())
-  assert len(lowered) == 1
+  assert [function.__name__ for function in lowered] == ['_trace_begin', '_trace']
 
 
 def test_an_interrupted_sweep_trains_no_further(monkeypatch):

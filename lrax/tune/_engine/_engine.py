@@ -36,6 +36,8 @@ ENGINES = ('auto', 'map', 'vmap')
 
 _HEARD = 1.0  # seconds after which Ctrl-C is heard
 _FIRST = 64  # updates of the first call, when it is not known what one takes
+# Of what runs once in a trial: at twice the compiler's time nothing got faster.
+_QUICK = {'xla_backend_optimization_level': 1}
 _RUNGS = 8  # calls of the program that a run takes side by side
 _LANES = 64  # at most on a device whose memory is not known
 _MEMORY = 0.8  # share of a device's free memory that lanes may take
@@ -94,7 +96,8 @@ class Engine:
     )
     # An argument of every program, not part of it.
     self._data = (arrays(task.train), arrays(task.validation))
-    self._compiled: dict[Any, Any] = {}
+    self._begin: dict[int, Any] = {}
+    self._train: dict[tuple[int, int | None], Any] = {}
     self._compile_seconds = 0.0
     self._short = _FIRST
     self._lane: Any = None
@@ -199,7 +202,7 @@ class Engine:
       return group
     least = int(np.asarray(group.carry.step)[running].min())
     rest = seconds * (self.steps - least) * _RUNGS / self.steps
-    if (half, None) not in self._compiled and rest / 2 < self._compile_seconds:
+    if (half, None) not in self._train and rest / 2 < self._compile_seconds:
       return group
     left = group.lanes[running].tolist()
     return self.regroup(trials, [group], left, left, half)[0]
@@ -336,9 +339,13 @@ class Engine:
     steps = np.full(len(group.lanes), until)
     if by:
       steps += np.where(group.new, 0, np.asarray(group.carry.step))
-    arguments = self._arguments(group, steps, when, batches, first)
-    carry, losses = self._program_of(batches, arguments)(*arguments)
-    group.carry, group.new = carry, np.zeros(len(group.lanes), bool)
+    begin, train = self._programs_of(group, batches)
+    if group.new.any():
+      group.carry = begin(group.carry, group.rows, group.new)
+      # Another array: the program may still read that one.
+      group.new = np.zeros(len(group.lanes), bool)
+    carry, losses = train(*self._arguments(group, steps, when, batches, first))
+    group.carry = carry
     group.losses = np.asarray(losses)  # waits for it
     if when != NEVER and self._program.streams_validation:
       if when == ALWAYS or self._ended(group).any():
@@ -394,8 +401,8 @@ class Engine:
     """At most so many lanes as the devices have memory for."""
     while (free := self._free()) is not None and width > len(self._devices):
       group = self.group(trials, np.zeros(width, int))
-      program = self._program_of(None, self._arguments(group, 0, NEVER, None, 0))
-      used: Any = program.memory_analysis()  # of one device
+      _, train = self._programs_of(group, None)
+      used: Any = train.memory_analysis()  # of one device
       needed = used.temp_size_in_bytes + used.argument_size_in_bytes
       needed += used.output_size_in_bytes - used.alias_size_in_bytes
       if needed <= _MEMORY * free:
@@ -441,22 +448,35 @@ class Engine:
   ) -> tuple[Any, ...]:
     steps = np.broadcast_to(np.int32(until), group.lanes.shape)
     return (
-        group.carry, group.rows, group.new, steps, np.int32(when), np.int32(first),
-        self._data, batches,
+        group.carry, group.rows, steps, np.int32(when), np.int32(first), self._data,
+        batches,
     )
 
-  def _program_of(self, batches: Any, arguments: tuple[Any, ...]) -> Any:
-    """The compiled program, of which there is one for each width."""
+  def _programs_of(self, group: Group, batches: Any) -> tuple[Any, Any]:
+    """The compiled (begin, train), of which there is one pair for each width.
+
+    Two programs, so that they compile side by side, and what runs once in a trial
+    costs little of the compiler's time: random numbers are much to optimise.
+    """
+    width = len(group.lanes)
     chunk = None if batches is None else len(jax.tree.leaves(batches)[0])
-    key = (len(arguments[2]), chunk)
-    with self._lock:
-      if key not in self._compiled:
-        began = time.perf_counter()
-        rows = (True, True, True, True, False, False, False, False)
+    with self._lock, futures.ThreadPoolExecutor(1) as beside:
+      began = time.perf_counter()
+      begin = None
+      if width not in self._begin:
+        program = self._cut(self._trace_begin, (True,) * 3, donate_argnums=0)
+        lowered = program.lower(group.carry, group.rows, group.new)
+        options = _QUICK if jax.default_backend() == 'cpu' else {}
+        begin = beside.submit(lowered.compile, options)
+      if (width, chunk) not in self._train:
+        rows = (True, True, True, False, False, False, False)
         program = self._cut(self._trace, rows, donate_argnums=0)
-        self._compiled[key] = program.lower(*arguments).compile()
+        lowered = program.lower(*self._arguments(group, 0, NEVER, batches, 0))
+        self._train[width, chunk] = lowered.compile()
         self._compile_seconds = time.perf_counter() - began
-      return self._compiled[key]
+      if begin is not None:
+        self._begin[width] = begin.result()
+      return self._begin[width], self._train[width, chunk]
 
   def _cut(self, function: Any, rows: tuple[bool, ...], **options: Any) -> Any:
     """`function` with those arguments that have rows cut over the devices."""
@@ -470,30 +490,29 @@ class Engine:
     places = tuple(jax.sharding.NamedSharding(self._mesh, spec) for spec in specs)
     return jax.jit(sharded, in_shardings=places, **options)
 
+  def _trace_begin(self, carry: Any, rows: Any, new: Any) -> Any:
+    """The lanes of one device, the new ones before their first update."""
+    begun = _over(self._program.begin, rows)
+    if len(new) == 1:
+      return begun
+    return jax.tree.map(
+        lambda x, y: jnp.where(new.reshape(-1, *[1] * (x.ndim - 1)), x, y),
+        begun, carry,
+    )
+
   def _trace(
-      self, carry: Any, rows: Any, new: Any, until: Any, when: Any, first: Any,
-      data: Any, batches: Any,
+      self, carry: Any, rows: Any, until: Any, when: Any, first: Any, data: Any,
+      batches: Any,
   ) -> tuple[Any, jax.Array]:
-    """The lanes of one device: begins the new ones, advances all, judges them."""
+    """Advances the lanes of one device, and judges them when asked."""
     one = self._program
-
-    def begin() -> Any:
-      begun = _over(one.begin, rows)
-      if len(new) == 1:
-        return begun
-      return jax.tree.map(
-          lambda x, y: jnp.where(new.reshape(-1, *[1] * (x.ndim - 1)), x, y),
-          begun, carry,
-      )
-
-    carry = jax.lax.cond(new.any(), begin, lambda: carry)
     carry = _over(
         lambda carry, row, until: one.advance(
             carry, row, until, data[0], batches, first
         ),
         carry, rows, until,
     )
-    nan = jnp.full(new.shape, jnp.nan, carry.losses.dtype)
+    nan = jnp.full(until.shape, jnp.nan, carry.losses.dtype)
     if one.streams_validation or not self._validates:
       return carry, nan
     ended = _over(one.ended, carry, rows) & ~carry.watch.diverged & (carry.step > 0)
