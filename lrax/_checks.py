@@ -183,6 +183,19 @@ positive_steps = number(
     whole=True,
 )
 
+seed = number(
+    'a whole number >= 0 and < 2**31',
+    lambda x: 0 <= x <= _MAX_STEPS,
+    'any such number does, for example 0',
+    whole=True,
+)
+count = number(
+    'a whole number >= 1',
+    lambda x: x >= 1,
+    'it counts something that there must be',
+    whole=True,
+)
+
 
 def at_most(owner: str, name: str, value: Any, limit_name: str, limit: Any) -> None:
   """Refuses a length that is longer than the whole, where both are known."""

@@ -95,7 +95,8 @@ def useless(runs: list[np.ndarray], share: float) -> np.ndarray:
   first = runs[0][:_WARM]
   start, noise = first.mean(), np.abs(np.diff(first)).mean() if len(first) > 1 else 0.0
   last = [run[-max(_WARM, len(run) // 10) :].mean() for run in runs]
-  gains = np.nan_to_num(start - np.asarray(last), nan=-np.inf, neginf=-np.inf)
+  with np.errstate(invalid='ignore'):  # of infinite losses
+    gains = np.nan_to_num(start - np.asarray(last), nan=-np.inf, neginf=-np.inf)
   before = np.concatenate([[-np.inf], np.maximum.accumulate(gains)[:-1]])
   return (before > 4 * noise) & (gains < share * before)
 

@@ -116,7 +116,7 @@ class Objective:
       self.steps = int(_checks.positive_steps(owner, 'steps', steps))
     self._engine = _checks.choice(*_engine.ENGINES)(owner, 'engine', engine)
     self._validates = validates
-    self._lanes = _checks.optional(_checks.positive_steps)(owner, 'lanes', lanes)
+    self._lanes = _checks.optional(_checks.count)(owner, 'lanes', lanes)
     self.fixed = _as_fixed(fixed, owner)
     self._known = {}
     for trial in known:

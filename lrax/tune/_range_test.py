@@ -222,11 +222,8 @@ def as_seeds(seeds: Any, owner: str) -> tuple[int, ...]:
         'for example 3 or [0, 1, 2]', TypeError,
     )
   if not isinstance(seeds, Sequence) and np.ndim(seeds) == 0:
-    count = _checks.number(
-        'a whole number >= 1', lambda x: x >= 1, 'one run for each seed', whole=True
-    )
-    return tuple(range(int(count(owner, 'seeds', seeds))))
-  values = tuple(int(_checks.steps(owner, 'seeds', s)) for s in seeds)
+    return tuple(range(int(_checks.count(owner, 'seeds', seeds))))
+  values = tuple(int(_checks.seed(owner, 'seeds', s)) for s in seeds)
   if not values or len(set(values)) < len(values):
     raise _checks.refuse(
         owner, 'seeds', 'at least one, each once', list(values), 'leave out doubles'

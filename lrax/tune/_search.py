@@ -26,6 +26,7 @@ from lrax.tune import _verdict
 _IN_SEGMENTS = ('halving', 'population')
 METHODS = (*_methods.METHODS, *_IN_SEGMENTS)
 
+_BATCH = 4  # of the Gaussian process: the same on every machine
 _PAUSES = (1 / 8, 1 / 4, 1 / 2)  # of a run, at which half of the points stop
 
 
@@ -161,8 +162,8 @@ def search(
     seeds: the seeds to judge over, or how many.
     fixed: hyperparameters that all points have, by name: numbers, words, True,
       False or None, and none that is in the space.
-    batch: points trained at a time, at most; None for one a core for 'bayesian',
-      which learns from every one, and else for all that the method asks for.
+    batch: points trained at a time, at most; None for 4 for 'bayesian', which learns
+      from every one, and else for all that the method asks for.
     method_seed: for what the method leaves to chance.
     engine: 'auto', 'map' or 'vmap', as for `sweep`.
     lanes: runs side by side on a device; None for what fits.
@@ -196,9 +197,9 @@ def search(
   owner = 'search'
   space = _space.as_space(space, owner)
   method = _checks.choice(*METHODS)(owner, 'method', method)
-  budget = int(_checks.positive_steps(owner, 'budget', budget))
-  batch = _checks.optional(_checks.positive_steps)(owner, 'batch', batch)
-  method_seed = int(_checks.steps(owner, 'method_seed', method_seed))
+  budget = int(_checks.count(owner, 'budget', budget))
+  batch = _checks.optional(_checks.count)(owner, 'batch', batch)
+  method_seed = int(_checks.seed(owner, 'method_seed', method_seed))
   if known and method in _IN_SEGMENTS:
     raise _checks.refuse(
         owner, 'known', f'empty for {method!r}', f'{len(known)} trials',
@@ -229,7 +230,7 @@ def search(
   else:
     searcher = _methods.METHODS[method](space, budget, method_seed)
     points, found = [], []
-    most = batch or (objective.engine.workers if method == 'bayesian' else budget)
+    most = batch or (_BATCH if method == 'bayesian' else budget)
     while asked := searcher.ask(min(most, budget - len(points))):
       trials = objective.run(asked, on_trial)
       searcher.tell(asked, [_objective.score(some) for some in trials])

@@ -285,6 +285,18 @@ def test_injected_hyperparameters_follow_the_rate(schedule):
   assert (injected.status == 'finished').all()
 
 
+def test_an_optimizer_may_be_no_tuple():
+  """`optax.MultiSteps` has `init` and `update`, and moves at every second step."""
+  every_second = lambda rate: optax.MultiSteps(optax.sgd(rate), 2)
+  found = lrax.tune.sweep(
+      quadratic(0.0), [0.1], optimizer=every_second, schedule='constant', steps=6
+  )
+  losses = found.losses[0, 0]
+  # Nothing has moved between the two, so that these are to the bit one loss.
+  np.testing.assert_array_equal(losses[::2], losses[1::2])
+  assert losses[0] > losses[2] > losses[4]
+
+
 def test_an_optimizer_that_searches_along_the_loss_is_given_it():
   found = lrax.tune.sweep(
       quadratic(0.0), [1.0], optimizer=lambda rate: optax.lbfgs(), steps=3

@@ -106,7 +106,7 @@ class Program:
     init, draw, key = jax.random.split(jax.random.key(row.seed), 3)
     params, state = self.task.start(init)
     tx = self.optimizer(row.rates[0], **row.numbers)
-    if not isinstance(tx, optax.GradientTransformation):
+    if not all(callable(getattr(tx, name, None)) for name in ('init', 'update')):
       raise _checks.refuse(
           self.task.name, 'optimizer', 'a function that makes an optimizer',
           f'one that returns {type(tx).__name__}', 'for example lrax.adamw', TypeError,
