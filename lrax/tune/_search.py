@@ -140,7 +140,8 @@ def search(
   * 'halving': many points, of which the worse half stops after 1/8, 1/4 and 1/2
     of a run;
   * 'population': rates and other numbers change while the runs go on, the worst
-    quarter of the members going on from the best; what it finds is a schedule.
+    quarter of the members going on from the best; what it finds is a schedule. Like
+    'halving' it keeps the states of all runs in memory at once.
 
   Where the best lies on the edge of a range, 'zoom' and 'bayesian' widen it within
   its bounds.
