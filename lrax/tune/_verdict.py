@@ -81,11 +81,16 @@ def _noise(search: _find_runs.Search, best: int) -> float:
   each seed's mean is what differs when a rate is compared with another on the
   same seeds; its variance, twice, over the seeds, is that of a difference.
   """
-  table = np.asarray([
-      [trial.validation_loss for trial in row.trials]
-      for place, row in search.rows.items()
-      if abs(place - best) <= 4 and np.isfinite(row.validation_loss)
-  ])
+  table = np.empty((0, 0))
+  # Noise grows with the rate, so from as near as there are rates enough.
+  for places in (2, 4):
+    table = np.asarray([
+        [trial.validation_loss for trial in row.trials]
+        for place, row in search.rows.items()
+        if abs(place - best) <= places and np.isfinite(row.validation_loss)
+    ])
+    if len(table) >= 3:
+      break
   return noise(table)
 
 

@@ -62,7 +62,7 @@ def main() -> None:
           f' noise of a difference of means {found.noise / found.validation_loss:.1%}'
       )
   print(f'worst under the default schedule: {worst:.1%} (limit {LIMIT:.0%})')
-  sys.exit(worst > LIMIT)
+  sys.exit(int(worst > LIMIT))
 
 
 if __name__ == '__main__':
