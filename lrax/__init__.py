@@ -2,8 +2,9 @@
 
 Optimizers, schedules and the functions that read and change a run's learning
 rate are here; the tools are in subpackages: `lrax.tune` finds a rate,
-`lrax.scale` carries it over to another batch or width, `lrax.tasks` says what
-to train, `lrax.plot` draws.
+`lrax.scale` carries it over to another batch or width, `lrax.stability` says how
+high it may go, `lrax.diagnose` what it is doing to a run, `lrax.tasks` what to
+train, `lrax.plot` draws.
 """
 
 from __future__ import annotations
@@ -110,8 +111,10 @@ from lrax.state import set_learning_rate
 from lrax.state import transplant
 
 if TYPE_CHECKING:
+  from lrax import diagnose
   from lrax import plot
   from lrax import scale
+  from lrax import stability
   from lrax import tasks
   from lrax import tune
 
@@ -139,6 +142,7 @@ __all__ = [
     'dadapt_adagrad',
     'dadapt_adamw',
     'dadapt_sgd',
+    'diagnose',
     'dog',
     'dowg',
     'eval_params',
@@ -199,6 +203,7 @@ __all__ = [
     'slanted_triangular',
     'sm3',
     'soap',
+    'stability',
     'state',
     'step_decay',
     'steps_for',
@@ -221,7 +226,7 @@ __all__ = [
 
 # The tools are imported when they are first used: training does not need them,
 # and `import lrax` costs what `import optax, chex` costs.
-_TOOLS = ('plot', 'scale', 'tasks', 'tune')
+_TOOLS = ('diagnose', 'plot', 'scale', 'stability', 'tasks', 'tune')
 
 
 def __getattr__(name: str) -> object:
