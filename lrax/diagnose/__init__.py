@@ -1,3 +1,17 @@
 """What is the rate doing to this run: a monitor, and verdicts in plain words."""
 
-__all__: list[str] = []
+from lrax.diagnose._diagnose import diagnose
+from lrax.diagnose._diagnosis import Diagnosis
+from lrax.diagnose._diagnosis import Evidence
+from lrax.diagnose._log import Log
+from lrax.diagnose._read_log import read_log
+from lrax.diagnose._thresholds import Thresholds
+
+__all__ = [
+    'Diagnosis',
+    'Evidence',
+    'Log',
+    'Thresholds',
+    'diagnose',
+    'read_log',
+]
