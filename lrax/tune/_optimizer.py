@@ -8,7 +8,7 @@ from typing import Any
 import optax
 
 from lrax import _checks
-from lrax.tune import _expression
+from lrax.optimizers import _from_text
 
 
 def as_optimizer(optimizer: Any, owner: str) -> Any:
@@ -19,7 +19,7 @@ def as_optimizer(optimizer: Any, owner: str) -> Any:
     ValueError: the text names no optimizer of lrax, or its arguments are bad.
   """
   if isinstance(optimizer, str):
-    return _expression.optimizer(optimizer, owner)
+    return _from_text.optimizer(optimizer, owner)
   if isinstance(optimizer, optax.GradientTransformation) or not callable(optimizer):
     raise _checks.refuse(
         owner, 'optimizer', 'a function of the rate, or its name', optimizer,

@@ -11,12 +11,12 @@ import pytest
 import single_runs
 
 import lrax
+from lrax.optimizers._from_text import optimizer as parse
 from lrax.tasks import Arrays
 from lrax.tasks import Drawn
 from lrax.tasks import Stream
 from lrax.tasks import Task
 from lrax.tune._engine._feed import Feed
-from lrax.tune._expression import optimizer as parse
 from lrax.tune._optimizer import as_optimizer
 
 RNG = np.random.default_rng(0)

@@ -27,11 +27,7 @@ def optimizer(text: str, owner: str) -> Any:
       arguments.
   """
   name, arguments = _parse(text, owner)
-  known = {
-      n: getattr(optimizers, n)
-      for n in optimizers.__all__
-      if n[0].islower() and n != 'with_learning_rate'
-  }
+  known = {n: getattr(optimizers, n) for n in optimizers.__all__ if _takes_rate(n)}
   if name not in known:
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean '{close[0]}'" if close else ''
@@ -46,6 +42,14 @@ def optimizer(text: str, owner: str) -> Any:
   except (TypeError, ValueError) as error:
     raise ValueError(f"{owner}: `optimizer` '{text}': {error}") from error
   return factory
+
+
+def _takes_rate(name: str) -> bool:
+  """Whether a name is an optimizer's whose first argument is the rate."""
+  function = getattr(optimizers, name)
+  if not inspect.isfunction(function):
+    return False
+  return next(iter(inspect.signature(function).parameters)) == 'learning_rate'
 
 
 def _parse(text: str, owner: str) -> tuple[str, dict[str, Any]]:
