@@ -1,3 +1,7 @@
 """How high may the rate go: curvature, limits, noise and theory."""
 
-__all__: list[str] = []
+from lrax.stability._limits import stability_limit
+
+__all__ = [
+    'stability_limit',
+]
