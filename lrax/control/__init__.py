@@ -6,6 +6,7 @@ from lrax.control._averaged import averaged
 from lrax.control._bold_driver import bold_driver
 from lrax.control._cdat import cdat
 from lrax.control._closed_loop import closed_loop
+from lrax.control._critical_warmup import critical_warmup
 from lrax.control._early_stop import early_stop
 from lrax.control._early_stop import should_stop
 from lrax.control._generalized_newton import generalized_newton
@@ -27,6 +28,7 @@ __all__ = [
     'bold_driver',
     'cdat',
     'closed_loop',
+    'critical_warmup',
     'early_stop',
     'generalized_newton',
     'greedy',
