@@ -1,9 +1,10 @@
 """A figure for each result; matplotlib is imported when one is drawn."""
 
+from lrax.plot._bounds import bounds
 from lrax.plot._find import find
 from lrax.plot._range_test import range_test
 from lrax.plot._schedule import schedule
 from lrax.plot._search import search
 from lrax.plot._sweep import sweep
 
-__all__ = ['find', 'range_test', 'schedule', 'search', 'sweep']
+__all__ = ['bounds', 'find', 'range_test', 'schedule', 'search', 'sweep']
