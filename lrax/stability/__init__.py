@@ -10,6 +10,8 @@ from lrax.stability._last_iterate_bound import LastIterateBound
 from lrax.stability._limits import stability_limit
 from lrax.stability._product import gauss_newton_product
 from lrax.stability._product import hessian_product
+from lrax.stability._refined_rates import refined_rates
+from lrax.stability._refined_schedule import refined_schedule
 from lrax.stability._task_product import StreamedProduct
 from lrax.stability._task_product import task_product
 
@@ -24,6 +26,8 @@ __all__ = [
     'hessian_product',
     'lanczos',
     'last_iterate_bound',
+    'refined_rates',
+    'refined_schedule',
     'stability_limit',
     'task_product',
 ]
