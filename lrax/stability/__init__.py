@@ -3,6 +3,8 @@
 from lrax.stability._compare_schedules import BoundComparison
 from lrax.stability._compare_schedules import BoundRow
 from lrax.stability._compare_schedules import compare_schedules
+from lrax.stability._critical import critical_learning_rate
+from lrax.stability._critical import CriticalLearningRate
 from lrax.stability._lanczos import Eigenvalues
 from lrax.stability._lanczos import lanczos
 from lrax.stability._last_iterate_bound import last_iterate_bound
@@ -18,10 +20,12 @@ from lrax.stability._task_product import task_product
 __all__ = [
     'BoundComparison',
     'BoundRow',
+    'CriticalLearningRate',
     'Eigenvalues',
     'LastIterateBound',
     'StreamedProduct',
     'compare_schedules',
+    'critical_learning_rate',
     'gauss_newton_product',
     'hessian_product',
     'lanczos',
