@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from typing import Any
 
 import numpy as np
 
+from lrax import _checks
+from lrax.diagnose import _arrays
 from lrax.diagnose import _log
+from lrax.diagnose import _optimizer
+from lrax.diagnose import _read_log
+from lrax.diagnose import _remedy
+from lrax.diagnose import _rules
 from lrax.diagnose._diagnosis import Diagnosis
-from lrax.diagnose._diagnosis import Evidence
-from lrax.diagnose._read_log import read_log
 from lrax.diagnose._thresholds import Thresholds
 
 
@@ -52,28 +58,48 @@ def diagnose(
     >>> lrax.diagnose.diagnose(loss=[1.0, 0.9]).verdict
     'unclear'
   """
-  del optimizer
-  thresholds = thresholds or Thresholds()
+  limits = Thresholds() if thresholds is None else thresholds
+  if not isinstance(limits, Thresholds):
+    raise _checks.refuse(
+        'diagnose', 'thresholds', 'lrax.diagnose.Thresholds', thresholds,
+        'for example Thresholds(points=30)', TypeError,
+    )
+  written = _optimizer.Written(optimizer)
+  arrays = {
+      'loss': loss, 'validation_loss': validation_loss,
+      'learning_rate': learning_rate, 'step': step,
+  }
+  log = _log_of(source, arrays, columns)
+  with np.errstate(all='ignore'):  # what overflows is judged, not warned of
+    verdict, reason, evidence = _rules.judge(_rules.case(log, limits))
+  remedy = _remedy.remedy(verdict, log, written)
+  return Diagnosis(verdict, reason, evidence, remedy.code, remedy.advice, log)
+
+
+def _log_of(source: Any, arrays: dict[str, Any], columns: Any) -> _log.Log:
+  given = [name for name, array in arrays.items() if array is not None]
+  if source is None:
+    if 'loss' not in given:
+      raise _checks.refuse(
+          'diagnose', 'loss', 'given where there is no `source`', None,
+          'pass the path of a log, or loss=[...]',
+      )
+    return _arrays.from_arrays('updates' if 'step' in given else 'rows', **arrays)
+  rate = arrays['learning_rate']
+  others = [name for name in given if name != 'learning_rate' or np.ndim(rate)]
+  if others:
+    raise _checks.refuse(
+        'diagnose', others[0], 'None beside a `source`',
+        type(arrays[others[0]]).__name__,
+        'give the arrays or the log; beside a log only a rate that is one number',
+    )
   if isinstance(source, _log.Log):
     log = source
-  elif source is not None:
-    log = read_log(source, columns)
+  elif isinstance(source, (str, os.PathLike)) or hasattr(source, 'read'):
+    log = _read_log.read_log(source, columns)
   else:
-    size = len(loss)
-    array = lambda x: np.broadcast_to(
-        np.asarray(np.nan if x is None else x, float), size
-    )
-    unit = 'rows' if step is None else 'updates'
-    log = _log.Log(
-        array(np.arange(size) if step is None else step), array(loss),
-        array(validation_loss), array(learning_rate), unit, np.zeros(size, bool),
-    )
-  count = int(np.isfinite(log.loss).sum())
-  few = count < thresholds.points
-  steps = (float(log.step[0]), float(log.step[-1]))
-  evidence = Evidence(
-      'points', f'{count} losses were logged.', count, thresholds.points, steps, few
-  )
-  return Diagnosis(
-      'unclear' if few else 'healthy', evidence.text, (evidence,), '', '', log
-  )
+    log = _arrays.from_value(source, columns)
+  if rate is not None:
+    rate = _checks.rate('diagnose', 'learning_rate', rate)
+    log = dataclasses.replace(log, learning_rate=np.full(len(log), float(rate)))
+  return log

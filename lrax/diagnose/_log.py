@@ -22,6 +22,7 @@ class Log:
     unit: 'updates' where a step is an optimizer update, 'epochs', or 'rows'
       where nothing was counted and the rows are.
     missing: bool, (rows,): where no loss was written at all.
+    validation_missing: bool, (rows,): likewise for the validation loss.
     columns: the name that each array had in the log, by the array's name.
     notes: what was guessed, skipped or put in order, in plain words.
   """
@@ -32,8 +33,16 @@ class Log:
   learning_rate: np.ndarray
   unit: str = 'updates'
   missing: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
+  validation_missing: np.ndarray = dataclasses.field(
+      default_factory=lambda: np.zeros(0, bool)
+  )
   columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    for name in ('missing', 'validation_missing'):
+      if not len(getattr(self, name)):
+        object.__setattr__(self, name, np.zeros(len(self.step), bool))
 
   def __len__(self) -> int:
     return len(self.step)

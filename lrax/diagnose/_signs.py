@@ -1,0 +1,219 @@
+"""What is measured in a log: differences and shares, whatever the loss's unit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lrax.diagnose import _curve
+from lrax.diagnose import _decay
+from lrax.diagnose import _log
+
+_TINY = 1e-300
+
+
+class Gap(NamedTuple):
+  """The rows at the end of a log in which a column stops."""
+
+  rows: int  # since the last finite number
+  usual: int  # the longest such gap before it
+  written: bool  # whether one of them was written, as NaN or infinite
+  infinite: bool  # whether one of them is infinite
+  share: float  # of the rows before that have no finite number
+
+
+class Training(NamedTuple):
+  """What the training losses say; lengths in parts of the run's way."""
+
+  count: int
+  fall: float  # of the smoothed curve, from the start to the lowest
+  surely: float  # that over the standard error of the two levels
+  time: float  # of the exponential that fits best
+  fitted: float  # the fall of that exponential
+  sure: float  # that over its standard error
+  swing: float  # standard deviation in the second half, over the fall
+  wander: float  # the same of means of eighths of that half
+  rise: float  # end less lowest, over the fall
+  rise_sure: float  # that over its standard error
+  before: float  # the largest rise before the lowest, over the fall
+  late: float  # fall from the third to the fourth quarter, over the fall
+  late_sure: float  # that over its standard error
+  above: float  # share of the last quarter above the first level
+  end_over: float  # end less start, over the fall or the noise, the larger
+  jump: float  # last losses over all before, in their spread
+  most: float  # the largest loss but for the last three
+  spike: float  # the last loss over the level of the second half, in its spread
+  curve: _curve.Curve
+
+
+class Validation(NamedTuple):
+  """What the validation losses say."""
+
+  count: int
+  fall: float  # from the first to the lowest
+  time: float  # of the exponential that fits best, in parts of the run's way
+  lowest_at: float  # in parts of its points
+  rise: float  # end less lowest, over the fall
+  rough: float  # how far it moves up and down in the second half, over the fall
+  steps: tuple[float, float]  # of the lowest and of the last
+  levels: tuple[float, float]  # lowest and end
+
+
+class Rate(NamedTuple):
+  """What the rate does."""
+
+  peak: float  # NaN where none was logged
+  last: float  # the last one over the peak
+  way: np.ndarray  # (rows,): the sum of rates so far, from 0 to 1; or of rows
+
+
+def gap(values: np.ndarray, missing: np.ndarray) -> Gap:
+  """Where a column stops, and how regularly it was written before."""
+  finite = np.isfinite(values)
+  rows = np.flatnonzero(finite)
+  if not len(rows):
+    written, infinite = bool((~missing).any()), bool(np.isinf(values).any())
+    return Gap(len(values), 0, written, infinite, 1.0)
+  last = int(rows[-1])
+  usual = int(np.diff(rows).max(initial=1)) - 1
+  usual = max(usual, int(rows[0]))
+  share = 1 - len(rows) / (last + 1)
+  tail = slice(last + 1, None)
+  written, infinite = (~missing[tail]).any(), np.isinf(values[tail]).any()
+  return Gap(len(values) - 1 - last, usual, bool(written), bool(infinite), share)
+
+
+def rate(log: _log.Log) -> Rate:
+  """The way of a run: how much of the rate was spent up to each row."""
+  rates = log.learning_rate
+  known = np.isfinite(rates)
+  rows = np.linspace(0, 1, max(len(log), 2))[: len(log)]
+  if not known.any() or rates[known].max() <= 0:
+    return Rate(np.nan, np.nan, rows)
+  spent = np.interp(np.arange(len(log)), np.flatnonzero(known), rates[known])
+  peak = float(rates[known].max())
+  total = np.cumsum(spent / peak)
+  if total[-1] > total[0]:
+    rows = (total - total[0]) / (total[-1] - total[0])
+  return Rate(peak, float(rates[known][-1] / peak), rows)
+
+
+def training(log: _log.Log, way: np.ndarray) -> Training | None:
+  """The signs of the training loss; None for fewer than four losses."""
+  finite = np.isfinite(log.loss)
+  count = int(finite.sum())
+  if count < 4:
+    return None
+  curve = _curve.curve(log.step[finite], log.loss[finite])
+  value, half = curve.value, curve.value[count // 2 :]
+  fall = max(curve.fall, _TINY)
+  wide = max(3, count // 20)
+  error = 1.2533 * curve.noise  # of a median of n points it is this / sqrt(n)
+  at = way[finite]
+  at = (at - at[0]) / max(at[-1] - at[0], _TINY)
+  smooth = np.interp(np.arange(count), curve.at, curve.smooth)
+  fit = _decay.decay(at, value, smooth)
+  third, fourth = np.array_split(half, 2)
+  late = float(np.median(third) - np.median(fourth))
+  pieces = np.array_split(half, max(2, min(8, len(half) // 3)))
+  rise = curve.end - curve.low
+  low = int(np.searchsorted(curve.at, curve.low_at))
+  before = curve.smooth[: low + 1]
+  before = float((before - np.minimum.accumulate(before)).max())
+  spread = max(fit.fall, fall * 0.1, _TINY)
+  return Training(
+      count=count,
+      fall=curve.fall,
+      surely=_over(fall, error * np.sqrt(1 / wide + 1 / max(3, count // 10))),
+      time=fit.time,
+      fitted=fit.fall,
+      sure=fit.sure,
+      swing=float(half.std()) / spread,
+      wander=float(np.std([piece.mean() for piece in pieces])) / spread,
+      rise=rise / fall,
+      rise_sure=_over(rise, error * np.sqrt(2 / wide)),
+      before=before / fall,
+      late=late / fall,
+      late_sure=_over(late, error * np.sqrt(2 / max(len(fourth), 1))),
+      above=float(np.mean(value[-max(3, count // 4) :] > curve.first)),
+      end_over=_over(curve.end - curve.first, max(curve.fall, 3 * _quiet(value))),
+      jump=_jump(value),
+      most=float(value[: max(1, count - 3)].max()),
+      spike=_spike(value),
+      curve=curve,
+  )
+
+
+def _quiet(value: np.ndarray) -> float:
+  """The noise of a point where the curve is the least noisy of its halves."""
+  half = len(value) // 2
+  return min(_curve.deviation(value[:half]), _curve.deviation(value[half:]))
+
+
+def _jump(value: np.ndarray) -> float:
+  """How far the last losses are above all before, in the spread of those.
+
+  What is judged must not enter what it is judged by: up to three of the last
+  losses, in turn, are left out of the rest.
+  """
+  found = -np.inf
+  for tail in (1, 2, 3):
+    rest, last = value[:-tail], value[-tail:]
+    if len(rest) < 4:
+      break
+    most = float(rest.max())
+    middle = float(np.median(rest[len(rest) // 2 :]))
+    far = np.quantile(np.abs(rest[len(rest) // 2 :] - middle), 0.98)
+    above = float(last[-1] - max(most, rest[0]))
+    found = max(found, _over(above, max(float(far), 0.02 * (most - middle))))
+  return found
+
+
+def _spike(value: np.ndarray) -> float:
+  """How far the last loss is above the level of the second half, in its spread."""
+  rest = value[len(value) // 2 : -3]
+  if len(rest) < 4:
+    return 0.0
+  middle = float(np.median(rest))
+  far = float(np.quantile(np.abs(rest - middle), 0.98))
+  return _over(float(value[-1]) - middle, max(far, 0.02 * float(np.ptp(value[:-3]))))
+
+
+def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None:
+  """The signs of the validation loss; None for fewer than four of them.
+
+  Args:
+    log: the log.
+    way: (rows,), from 0 to 1.
+    unit: the fall of the training loss, for a validation loss that never fell.
+  """
+  finite = np.isfinite(log.validation_loss)
+  value = np.clip(log.validation_loss[finite], -1e100, 1e100)
+  count = len(value)
+  if count < 4:
+    return None
+  lowest = int(value.argmin())
+  end = float(np.median(value[-max(1, count // 10) :]))
+  fall = float(value[0] - value[lowest])
+  scale = max(fall, 0.1 * unit, _TINY)
+  at = way[finite]
+  at = (at - at[0]) / max(at[-1] - at[0], _TINY)
+  later = np.diff(value[count // 2 :])
+  back = np.abs(later).sum() - abs(later.sum())
+  step = log.step[finite]
+  return Validation(
+      count=count,
+      fall=fall,
+      time=_decay.decay(at, value, value).time,
+      lowest_at=lowest / (count - 1),
+      rise=(end - float(value[lowest])) / scale,
+      rough=float(back / max(len(later), 1)) / scale,
+      steps=(float(step[lowest]), float(step[-1])),
+      levels=(float(value[lowest]), end),
+  )
+
+
+def _over(value: float, error: float) -> float:
+  """A quotient that is large, and not infinite, where nothing is below."""
+  return float(value / max(error, 1e-6 * abs(value), _TINY))
