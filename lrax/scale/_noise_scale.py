@@ -5,6 +5,7 @@ from __future__ import annotations
 from lrax import _advice
 from lrax import _checks
 from lrax.scale import _batch_size
+from lrax.stability import _critical_batch
 
 
 def noise_scale_rule(
@@ -54,14 +55,10 @@ def noise_scale_rule(
   rate = float(_checks.positive(owner, 'learning_rate', learning_rate))
   old, new = _batch_size.batch_sizes(owner, batch_size, new_batch_size)
   scale = float(_checks.positive(owner, 'noise_scale', noise_scale))
-  exponent = float(
-      _checks.number(
-          'a number from 0.5 to 1', lambda x: 0.5 <= x <= 1, '1 is for SGD'
-      )(owner, 'exponent', exponent)
-  )
+  exponent = float(_critical_batch.rate_exponent(owner, 'exponent', exponent))
   most = rate * (1 + scale / old) ** exponent
   # As most / (1 + scale / new) ** exponent, but exactly rate for equal batches.
-  value = rate * ((1 + scale / old) / (1 + scale / new)) ** exponent
+  value = rate * _critical_batch.rate_ratio(old, new, scale, exponent)
   return _advice.Advice(
       value=value,
       reason=(

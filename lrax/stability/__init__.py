@@ -5,11 +5,21 @@ from lrax.stability._compare_schedules import BoundRow
 from lrax.stability._compare_schedules import compare_schedules
 from lrax.stability._critical import critical_learning_rate
 from lrax.stability._critical import CriticalLearningRate
+from lrax.stability._critical_batch import advise_batch_size
+from lrax.stability._gradient_noise import gradient_noise
+from lrax.stability._gradient_noise import GradientNoise
+from lrax.stability._gradient_noise import noise_state
+from lrax.stability._gradient_noise import NoiseState
+from lrax.stability._gradient_noise import squared_norms
+from lrax.stability._gradient_noise import SquaredNorms
+from lrax.stability._gradient_noise import update_noise
 from lrax.stability._lanczos import Eigenvalues
 from lrax.stability._lanczos import lanczos
 from lrax.stability._last_iterate_bound import last_iterate_bound
 from lrax.stability._last_iterate_bound import LastIterateBound
 from lrax.stability._limits import stability_limit
+from lrax.stability._noise_scale import noise_scale
+from lrax.stability._noise_scale import NoiseScale
 from lrax.stability._product import gauss_newton_product
 from lrax.stability._product import hessian_product
 from lrax.stability._refined_rates import refined_rates
@@ -22,16 +32,26 @@ __all__ = [
     'BoundRow',
     'CriticalLearningRate',
     'Eigenvalues',
+    'GradientNoise',
     'LastIterateBound',
+    'NoiseScale',
+    'NoiseState',
+    'SquaredNorms',
     'StreamedProduct',
+    'advise_batch_size',
     'compare_schedules',
     'critical_learning_rate',
     'gauss_newton_product',
+    'gradient_noise',
     'hessian_product',
     'lanczos',
     'last_iterate_bound',
+    'noise_scale',
+    'noise_state',
     'refined_rates',
     'refined_schedule',
+    'squared_norms',
     'stability_limit',
     'task_product',
+    'update_noise',
 ]
