@@ -20,7 +20,7 @@ def test_estimates_are_those_of_the_defining_equations():
 def test_squared_norms_of_stacked_and_of_devices():
   rng = np.random.default_rng(0)
   tree = {
-      'a': rng.normal(size=(4, 3)).astype(np.float32),
+      'a': (2 + rng.normal(size=(4, 3))).astype(np.float32),
       'b': jnp.asarray(rng.normal(size=(4, 2, 2)), jnp.bfloat16),
   }
   flat = np.concatenate(
@@ -29,10 +29,23 @@ def test_squared_norms_of_stacked_and_of_devices():
   want = (flat**2).sum(1).mean(), (flat.mean(0) ** 2).sum()
   # A few roundings of float32; bfloat16 is widened before.
   np.testing.assert_allclose(stability.squared_norms(tree), want, rtol=1e-6)
-  over = jax.vmap(lambda g: stability.squared_norms(g, 'batch'), axis_name='batch')
-  for device in range(4):
-    one = [x[device] for x in jax.jit(over)(tree)]
-    np.testing.assert_allclose(one, want, rtol=1e-6)
+  mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:4]), ('device',))
+  spec = jax.sharding.PartitionSpec
+
+  def step(own, state):
+    small, big = stability.squared_norms(jax.tree.map(lambda x: x[0], own), 'device')
+    return (small, big), stability.update_noise(state, small, big, 2, 8)
+
+  over = jax.jit(
+      jax.shard_map(
+          step, mesh=mesh, in_specs=(spec('device'), spec()), out_specs=spec()
+      )
+  )
+  found, state = over(tree, stability.noise_state())
+  np.testing.assert_allclose(found, want, rtol=1e-6)
+  norm, trace = stability.gradient_noise(*want, 2, 8)
+  # Differences of the two squares in float32.
+  np.testing.assert_allclose(state.noise_scale, trace / norm, rtol=1e-4)
 
 
 def test_averages_tend_to_the_noise_scale():
