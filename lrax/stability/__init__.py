@@ -18,6 +18,8 @@ from lrax.stability._lanczos import lanczos
 from lrax.stability._last_iterate_bound import last_iterate_bound
 from lrax.stability._last_iterate_bound import LastIterateBound
 from lrax.stability._limits import stability_limit
+from lrax.stability._max_stable import Limit
+from lrax.stability._max_stable import max_stable_learning_rate
 from lrax.stability._noise_scale import noise_scale
 from lrax.stability._noise_scale import NoiseScale
 from lrax.stability._product import gauss_newton_product
@@ -34,6 +36,7 @@ __all__ = [
     'Eigenvalues',
     'GradientNoise',
     'LastIterateBound',
+    'Limit',
     'NoiseScale',
     'NoiseState',
     'SquaredNorms',
@@ -46,6 +49,7 @@ __all__ = [
     'hessian_product',
     'lanczos',
     'last_iterate_bound',
+    'max_stable_learning_rate',
     'noise_scale',
     'noise_state',
     'refined_rates',
