@@ -15,6 +15,8 @@ from lrax.diagnose import _json
 from lrax.diagnose import _log
 from lrax.diagnose import _order
 
+_HUGE = 1e100  # no loss is; a sum of squares of it would not be finite
+
 
 def from_columns(table: _csv.Table, given: Mapping[str, str] | None) -> _log.Log:
   """The log of the columns of a file.
@@ -127,6 +129,9 @@ def build(
   if bad.any():
     notes.append(f'{int(bad.sum())} negative learning rates are left out.')
     rates[bad] = np.nan
+  for role in ('loss', 'validation_loss'):
+    huge = np.abs(columns[role]) >= _HUGE
+    columns[role][huge] = np.copysign(np.inf, columns[role][huge])
   columns, absent, unit = _ordered(columns, absent, unit, 'step' in values, notes)
   return _log.Log(
       **columns, unit=unit, missing=absent['loss'],

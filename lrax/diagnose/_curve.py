@@ -59,9 +59,9 @@ def deviation(value: np.ndarray) -> float:
 
 
 def _medians(value: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
-  half = width // 2
-  padded = np.pad(value, half, mode='edge')
-  windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
+  # At the ends a window stands still: the last points are the level of all of them.
+  windows = np.lib.stride_tricks.sliding_window_view(value, min(width, len(value)))
+  place = np.clip(at - width // 2, 0, len(windows) - 1)
   if windows.shape[1] > 200:  # the median of some of them is as good
     windows = windows[:, :: windows.shape[1] // 100]
-  return np.median(windows[at], axis=1)
+  return np.median(windows[place], axis=1)

@@ -12,6 +12,7 @@ from lrax.diagnose import _waves
 from lrax.diagnose._diagnosis import Evidence
 from lrax.diagnose._thresholds import Thresholds
 
+_RECOVERED = 'NaN or infinite, and recovered.'
 _SPARSE = 0.2  # share of rows without a number, from which on NaN means nothing
 
 
@@ -36,6 +37,20 @@ class Case(NamedTuple):
     whole = (float(step[0]), float(step[-1])) if len(step) else (0.0, 0.0)
     steps = (whole[0] if first is None else first, whole[1] if last is None else last)
     return Evidence(name, text, float(value), float(limit), steps, bool(there))
+
+  @property
+  def fell(self) -> bool:
+    """Whether the loss fell beyond its noise, by the fit or by its levels."""
+    loss, limits = self.loss, self.limits
+    return loss is not None and (
+        loss.sure >= limits.fall_sure or loss.surely >= limits.levels_sure
+    )
+
+  @property
+  def may_swing(self) -> bool:
+    """Whether a swing is one of the rate's height: it goes on, without waves."""
+    ended = np.isfinite(self.rate.last) and self.rate.last < self.limits.rate_end
+    return not (ended or self.waves)
 
   def at(self, row: int) -> float:
     """The step of a row."""
@@ -62,8 +77,14 @@ def judge(found: Case) -> tuple[str, str, tuple[Evidence, ...]]:
     signs = rule(found)
     told += signs
     if signs and all(sign.fulfilled for sign in signs):
-      return verdict, ' '.join(sign.text for sign in signs), tuple(told)
-  return 'unclear', _undecided(found), tuple(told)
+      reason = ' '.join(sign.text for sign in signs)
+      return verdict, reason + _recovered(told), tuple(told)
+  return 'unclear', _undecided(found) + _recovered(told), tuple(told)
+
+
+def _recovered(told: list[Evidence]) -> str:
+  """What must not be left unsaid, whatever the verdict."""
+  return ''.join(f' {sign.text}' for sign in told if _RECOVERED in sign.text)
 
 
 def _broken(found: Case) -> list[Evidence]:
@@ -74,7 +95,7 @@ def _broken(found: Case) -> list[Evidence]:
   if not rows:
     odd = ~np.isfinite(log.loss) & ~log.missing
     count = 0 if regular else int(odd.sum())
-    text = f'{count} losses are NaN or infinite, and it recovered.' if count else (
+    text = f'{count} of the losses were {_RECOVERED}' if count else (
         'Every loss is finite.'
     )
     return [found.sign('broken_rows', text, 0, limits.broken_rows, False)]
@@ -99,7 +120,7 @@ def _broken_validation(found: Case) -> list[Evidence]:
     odd |= ~(sparse | log.validation_missing | np.isfinite(log.validation_loss))
     count = int(odd.sum())
     text = (
-        f'{count} validation losses are NaN or infinite, and it recovered.' if count
+        f'{count} of the validation losses were {_RECOVERED}' if count
         else 'Every validation loss is finite.'
     )
   limit = found.limits.broken_rows
@@ -132,6 +153,18 @@ def _above_start(found: Case) -> list[Evidence]:
   return [found.sign('above_start', text, loss.end_over, limit, there)]
 
 
+def _above_first(found: Case) -> list[Evidence]:
+  if found.loss is None:
+    return []
+  loss, limit = found.loss, found.limits.times_first
+  text = (
+      'No loss of the second half is as low as the first,'
+      f' {_said(loss.curve.value[0])}, and the end is at {_said(loss.curve.end)}.'
+  )
+  there = loss.times_first > limit
+  return [found.sign('times_first', text, loss.times_first, limit, there)]
+
+
 def _risen(found: Case) -> list[Evidence]:
   if found.loss is None:
     return []
@@ -139,7 +172,8 @@ def _risen(found: Case) -> list[Evidence]:
   low_step = float(loss.curve.step[loss.curve.low_at])
   text = (
       f'The loss rose from {_said(loss.curve.low)} at step {low_step:g} to'
-      f' {_said(loss.curve.end)} in the end, {loss.rise:.0%} of what it had fallen.'
+      f' {_said(loss.curve.end)} in the end, {_percent(loss.rise)} of what it had'
+      ' fallen.'
   )
   there = loss.rise > limits.risen and loss.rise > 1.5 * loss.before
   sure = loss.rise_sure > limits.risen_sure and not found.waves
@@ -152,15 +186,36 @@ def _risen(found: Case) -> list[Evidence]:
   ]
 
 
+def _breaks_out(found: Case) -> list[Evidence]:
+  if found.loss is None or found.loss.count < found.limits.points:
+    return []
+  loss, limits = found.loss, found.limits
+  last = loss.curve.value[-3:]
+  text = (
+      f'The last losses are {", ".join(map(_said, last))}, where the level was'
+      f' {_said(loss.level)}.'
+  )
+  high = (last[-1] - loss.curve.low) / max(loss.fall, 1e-300)
+  there = loss.spike > limits.spike and last[-1] > last[-2] > last[-3]
+  first = float(loss.curve.step[-3])
+  return [
+      found.sign('spike', text, loss.spike, limits.spike, there, first),
+      found.sign(
+          'risen', f'That is {_percent(high)} of what it had fallen.', high,
+          limits.risen, high > limits.risen and not found.waves, first,
+      ),
+  ]
+
+
 def _validation_risen(found: Case) -> list[Evidence]:
   if found.validation is None or found.loss is None:
     return []
   validation, limit = found.validation, found.limits.validation_risen
   text = (
       f'The validation loss rose from {_said(validation.levels[0])} to'
-      f' {_said(validation.levels[1])}, and the loss did not fall.'
+      f' {_said(validation.levels[1])}, and the loss did not fall on.'
   )
-  there = validation.rise > limit and found.loss.above > 0.3
+  there = validation.rise > limit
   return [found.sign(
       'validation_risen', text, validation.rise, limit, there, *validation.steps
   )]
@@ -185,7 +240,7 @@ def _few(found: Case) -> list[Evidence]:
   count = int(np.isfinite(found.log.loss).sum())
   limit = found.limits.points
   few = count < limit
-  text = f'There are {count} losses{", too few to judge by" if few else ""}.'
+  text = f'There {_many(count)}{", too few to judge by" if few else ""}.'
   return [found.sign('points', text, count, limit, few)]
 
 
@@ -217,6 +272,10 @@ def _overfits(found: Case) -> list[Evidence]:
           seen.rise > limits.overfit_rise,
       ),
       sign(
+          'overfit_part', f'That is {_percent(seen.part)} of the lowest.', seen.part,
+          seen.part > limits.overfit_part,
+      ),
+      sign(
           'overfit_rough', f'It is {min(rough, 1e6):.2g} of its own ups and downs.',
           min(rough, 1e6), rough > limits.overfit_rough,
       ),
@@ -228,55 +287,94 @@ def _overfits(found: Case) -> list[Evidence]:
 
 
 def _validation_swings(found: Case) -> list[Evidence]:
-  if found.validation is None:
+  if found.validation is None or found.loss is None:
     return []
-  seen, limit = found.validation, found.limits.validation_swing
+  seen, limits = found.validation, found.limits
+  limit = limits.validation_swing
   text = (
-      f'The validation loss goes up and down by {seen.rough + seen.rise:.2g} of its'
-      ' fall.'
+      f'The validation loss goes up and down by {max(seen.rough, seen.rise / 3):.2g} of'
+      ' its fall.'
   )
-  there = seen.rough + seen.rise > limit and not found.waves
-  return [found.sign('validation_swing', text, seen.rough + seen.rise, limit, there)]
+  # One that never fell has no ups and downs but its noise.
+  fell = seen.rough < limits.validation_noise or found.fell
+  swing = max(seen.rough, seen.rise / 3)
+  there = swing > limit and fell and found.may_swing
+  return [found.sign('validation_swing', text, swing, limit, there)]
+
+
+def _wanders(found: Case) -> list[Evidence]:
+  if found.loss is None or found.validation is not None:
+    return []
+  loss, limits = found.loss, found.limits
+  middle = float(loss.curve.step[loss.count // 2])
+  text = (
+      f'From step {middle:g} on, the level of the loss goes up and down by'
+      f' {loss.wander:.2g} of its fall, beyond its noise.'
+  )
+  sure = found.fell or loss.wander_sure > limits.wander_sure
+  there = loss.wander > limits.wander and sure and found.may_swing
+  return [found.sign('wander', text, loss.wander, limits.wander, there, middle)]
+
+
+def _follows(found: Case) -> list[Evidence]:
+  if found.loss is None:
+    return []
+  loss, limits = found.loss, found.limits
+  middle = float(loss.curve.step[loss.count // 2])
+  how = 'up and down in turns' if loss.follows < 0 else 'in waves'
+  text = (
+      f'From step {middle:g} on, the loss swings {how}, by {loss.swing:.2g} of its'
+      ' fall,'
+  )
+  follows = abs(loss.follows)
+  return [
+      found.sign(
+          'regular_swing', text, loss.swing, limits.regular_swing,
+          loss.swing > limits.regular_swing and found.may_swing, middle,
+      ),
+      found.sign(
+          'regular', f'each one {follows:.2g} as the one before tells.', follows,
+          limits.regular, follows > limits.regular, middle,
+      ),
+  ]
 
 
 def _swings(found: Case) -> list[Evidence]:
   if found.loss is None or found.validation is not None:
     return []
   loss, limits = found.loss, found.limits
-  worst = max(loss.swing / max(limits.swing, 1e-9),
-              loss.wander / max(limits.wander, 1e-9))
-  text = (
-      f'In the second half the loss swings by {loss.swing:.2g} of its fall, and means'
-      f' of eighths of that half by {loss.wander:.2g}.'
-  )
   middle = float(loss.curve.step[loss.count // 2])
-  there = worst > 1 and not found.waves
-  name, value = 'swing', loss.swing
-  if loss.swing <= limits.swing:
-    name, value = 'wander', loss.wander
-  return [found.sign(name, text, value, getattr(limits, name), there, middle)]
+  text = (
+      f'From step {middle:g} on, the loss swings by {loss.swing:.2g} of its fall.'
+  )
+  there = loss.swing > limits.swing and found.may_swing
+  return [found.sign('swing', text, loss.swing, limits.swing, there, middle)]
 
 
 def _slow(found: Case) -> list[Evidence]:
   seen = found.validation or found.loss
   if seen is None or found.loss is None:
     return []
-  limit = found.limits.slow
-  which = 'validation loss' if found.validation else 'loss'
+  limits, name, which = found.limits, 'slow', 'loss'
+  if found.validation is not None:
+    name, which = 'slow_validation', 'validation loss'
+  limit = getattr(limits, name)
   counted = 'rate spent' if np.isfinite(found.rate.peak) else 'steps'
   text = (
       f'The {which} falls so slowly that its time is {seen.time:.2g} of the run,'
       f' counted in {counted}.'
   )
   sure = found.validation is not None or found.loss.sure > found.limits.fall_sure
-  return [found.sign('slow', text, seen.time, limit, seen.time > limit and sure)]
+  return [found.sign(name, text, seen.time, limit, seen.time > limit and sure)]
 
 
 def _no_fall(found: Case) -> list[Evidence]:
-  if found.loss is None or found.validation is not None:
+  if found.loss is None:
     return []
-  loss, limit = found.loss, found.limits.fall_sure
-  there = loss.sure < limit
+  loss, limit, seen = found.loss, found.limits.fall_sure, found.validation
+  there = not found.fell and (
+      seen is None or seen.rough >= found.limits.validation_noise
+  )
   text = (
       f'The loss has not fallen from {_said(loss.curve.first)} beyond its noise.'
       if there else f'The loss fell by {loss.sure:.2g} standard errors.'
@@ -287,24 +385,27 @@ def _no_fall(found: Case) -> list[Evidence]:
 def _flat(found: Case) -> list[Evidence]:
   if found.loss is None:
     return []
-  loss, limits = found.loss, found.limits
-  middle = float(loss.curve.step[loss.count // 2])
-  ended = np.isfinite(found.rate.last) and found.rate.last < limits.rate_end
+  loss, limits, seen = found.loss, found.limits, found.validation
+  first, last = float(loss.curve.step[0]), float(loss.curve.step[-1])
+  over = first + 5 * loss.time * (last - first)
+  calm = seen is not None and seen.rough < limits.flat_rough
   text = (
-      f'The loss fell to {_said(loss.curve.end)} and has stopped to fall since step'
-      f' {middle:g} or before'
+      f'The loss fell to {_said(loss.curve.end)} until about step {over:g} and not'
+      ' after that,'
   )
+  fell = loss.sure >= limits.fall_sure and not calm
+  soon = 'early' if loss.time < limits.early else 'flat'
+  noise = 'early_noise' if soon == 'early' else 'flat_noise'
+  time, least = getattr(limits, soon), getattr(limits, noise)
   return [
+      found.sign(soon, text, loss.time, time, fell and loss.time < time, first, over),
       found.sign(
-          'flat', text + ',', loss.late, limits.flat, loss.late < limits.flat, middle
+          noise, f'with a noise of {loss.swing:.2g} of its fall', loss.swing, least,
+          loss.swing > least, over,
       ),
       found.sign(
-          'flat_rise', f'with a noise of {loss.swing:.2g} of its fall.', loss.swing,
-          limits.flat_rise, loss.swing > limits.flat_rise, middle,
-      ),
-      found.sign(
-          'rate_end', 'The rate has not ended.', found.rate.last, limits.rate_end,
-          not ended,
+          'rate_end', 'at a rate that does not fall.', found.rate.last,
+          limits.rate_end, found.may_swing,
       ),
   ]
 
@@ -317,11 +418,13 @@ def _well(found: Case) -> list[Evidence]:
       f'The loss fell from {_said(loss.curve.first)} to {_said(loss.curve.end)}, and'
       ' nothing tells of a trouble.'
   )
-  fell = loss.sure >= limits.fall_sure
+  seen = found.validation
+  judged = seen is not None and seen.fall > 0 and seen.lowest_at > 0.2
+  fell = found.fell or judged
   last = loss.curve.value[-1]
   low = last <= max(loss.curve.first, loss.curve.value[0])
   calm = loss.rise <= limits.risen / 2 or loss.rise_sure <= limits.risen_sure
-  there = fell and low and (calm or found.waves) and loss.spike <= 4
+  there = fell and low and (calm or found.waves) and loss.spike <= limits.spike
   return [found.sign('fall_sure', text, loss.sure, limits.fall_sure, there)]
 
 
@@ -329,7 +432,7 @@ def _undecided(found: Case) -> str:
   loss, limits = found.loss, found.limits
   if loss is None:
     return 'There are too few losses to judge by.'
-  if loss.curve.value[-1] > loss.curve.first or loss.spike > 4:
+  if loss.curve.value[-1] > loss.curve.first or loss.spike > limits.spike:
     return (
         f'The last loss, {_said(loss.curve.value[-1])}, is far above those before:'
         ' it may be the beginning of a divergence or one bad batch.'
@@ -342,6 +445,14 @@ def _undecided(found: Case) -> str:
   return 'The loss is too noisy to tell whether it falls.'
 
 
+def _many(count: int) -> str:
+  return 'is 1 loss' if count == 1 else f'are {count} losses'
+
+
+def _percent(part: float) -> str:
+  return f'{part:.0%}' if part < 10 else 'more than ten times'
+
+
 def _said(value: float) -> str:
   return f'{value:.4g}'
 
@@ -351,14 +462,18 @@ _RULES = (
     ('diverging', _broken_validation),
     ('diverging', _jump),
     ('diverging', _above_start),
+    ('diverging', _above_first),
     ('diverging', _risen),
-    ('diverging', _validation_risen),
+    ('diverging', _breaks_out),
     ('unclear', _missing),
     ('unclear', _few),
     ('unclear', _constant),
     ('overfitting', _overfits),
+    ('diverging', _validation_risen),
     ('oscillating', _validation_swings),
+    ('oscillating', _follows),
     ('too low', _slow),
+    ('oscillating', _wanders),
     ('too low', _no_fall),
     ('oscillating', _swings),
     ('plateau', _flat),

@@ -33,7 +33,9 @@ class Training(NamedTuple):
   fitted: float  # the fall of that exponential
   sure: float  # that over its standard error
   swing: float  # standard deviation in the second half, over the fall
-  wander: float  # the same of means of eighths of that half
+  wander: float  # of means of its eighths beyond what noise gives, over the fall
+  wander_sure: float  # of those means, over what noise gives
+  follows: float  # correlation of a loss with the one before, in the second half
   rise: float  # end less lowest, over the fall
   rise_sure: float  # that over its standard error
   before: float  # the largest rise before the lowest, over the fall
@@ -41,8 +43,11 @@ class Training(NamedTuple):
   late_sure: float  # that over its standard error
   above: float  # share of the last quarter above the first level
   end_over: float  # end less start, over the fall or the noise, the larger
+  times_first: float  # the last quarter's median over the first loss; 0 where a loss
+  # is not positive, or one of the second half is not above the first
   jump: float  # last losses over all before, in their spread
   most: float  # the largest loss but for the last three
+  level: float  # the median of the second half, but for the last three
   spike: float  # the last loss over the level of the second half, in its spread
   curve: _curve.Curve
 
@@ -56,6 +61,7 @@ class Validation(NamedTuple):
   lowest_at: float  # in parts of its points
   rise: float  # end less lowest, over the fall
   rough: float  # how far it moves up and down in the second half, over the fall
+  part: float  # that rise over the lowest; infinite where that is not positive
   steps: tuple[float, float]  # of the lowest and of the last
   levels: tuple[float, float]  # lowest and end
 
@@ -116,12 +122,12 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
   fit = _decay.decay(at, value, smooth)
   third, fourth = np.array_split(half, 2)
   late = float(np.median(third) - np.median(fourth))
-  pieces = np.array_split(half, max(2, min(8, len(half) // 3)))
   rise = curve.end - curve.low
   low = int(np.searchsorted(curve.at, curve.low_at))
   before = curve.smooth[: low + 1]
   before = float((before - np.minimum.accumulate(before)).max())
   spread = max(fit.fall, fall * 0.1, _TINY)
+  wander, wander_sure = _wander(half)
   return Training(
       count=count,
       fall=curve.fall,
@@ -130,7 +136,9 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
       fitted=fit.fall,
       sure=fit.sure,
       swing=float(half.std()) / spread,
-      wander=float(np.std([piece.mean() for piece in pieces])) / spread,
+      wander=wander / spread,
+      wander_sure=wander_sure,
+      follows=_follows(half),
       rise=rise / fall,
       rise_sure=_over(rise, error * np.sqrt(2 / wide)),
       before=before / fall,
@@ -138,17 +146,52 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
       late_sure=_over(late, error * np.sqrt(2 / max(len(fourth), 1))),
       above=float(np.mean(value[-max(3, count // 4) :] > curve.first)),
       end_over=_over(curve.end - curve.first, max(curve.fall, 3 * _quiet(value))),
+      times_first=_times_first(value),
       jump=_jump(value),
       most=float(value[: max(1, count - 3)].max()),
+      level=float(np.median(value[count // 2 : max(count - 3, count // 2 + 1)])),
       spike=_spike(value),
       curve=curve,
   )
+
+
+def _wander(half: np.ndarray) -> tuple[float, float]:
+  """How far the level moves about a line, beyond what noise gives its means."""
+  if len(half) < 6:
+    return 0.0, 0.0
+  pieces = np.array_split(half, max(3, min(8, len(half) // 3)))
+  means, at = np.array([piece.mean() for piece in pieces]), np.arange(len(pieces))
+  left = means - np.polyval(np.polyfit(at, means, 1), at)
+  moved = float(np.sqrt((left**2).sum() / max(len(means) - 2, 1)))
+  within = float(np.sqrt(np.mean([piece.var() for piece in pieces])))
+  noise = within / np.sqrt(max(len(pieces[0]) - 1, 1))
+  return float(np.sqrt(max(moved**2 - noise**2, 0.0))), _over(moved, noise)
+
+
+def _follows(half: np.ndarray) -> float:
+  """The correlation of neighbours about a line: near 1 for slow swings, -1 for fast.
+  """
+  if len(half) < 6 or np.ptp(half) == 0:
+    return 0.0
+  at = np.arange(len(half))
+  left = half - np.polyval(np.polyfit(at, half, 1), at)
+  square = float(left @ left)
+  return float(left[1:] @ left[:-1]) / square if square > 0 else 0.0
 
 
 def _quiet(value: np.ndarray) -> float:
   """The noise of a point where the curve is the least noisy of its halves."""
   half = len(value) // 2
   return min(_curve.deviation(value[:half]), _curve.deviation(value[half:]))
+
+
+def _times_first(value: np.ndarray) -> float:
+  """How many times the first loss the last ones are, where no later one is below."""
+  count = len(value)
+  first = float(value[: max(1, count // 100)].max())
+  if value.min() <= 0 or value[count // 2 :].min() <= first:
+    return 0.0
+  return float(np.median(value[-max(3, count // 4) :])) / first
 
 
 def _jump(value: np.ndarray) -> float:
@@ -208,6 +251,7 @@ def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None
       time=_decay.decay(at, value, value).time,
       lowest_at=lowest / (count - 1),
       rise=(end - float(value[lowest])) / scale,
+      part=(end / float(value[lowest]) - 1) if value[lowest] > 0 else np.inf,
       rough=float(back / max(len(later), 1)) / scale,
       steps=(float(step[lowest]), float(step[-1])),
       levels=(float(value[lowest]), end),
