@@ -6,6 +6,8 @@ from lrax.stability._compare_schedules import compare_schedules
 from lrax.stability._critical import critical_learning_rate
 from lrax.stability._critical import CriticalLearningRate
 from lrax.stability._critical_batch import advise_batch_size
+from lrax.stability._follow_sharpness import follow_sharpness
+from lrax.stability._follow_sharpness import SharpnessCurve
 from lrax.stability._gradient_noise import gradient_noise
 from lrax.stability._gradient_noise import GradientNoise
 from lrax.stability._gradient_noise import noise_state
@@ -39,11 +41,13 @@ __all__ = [
     'Limit',
     'NoiseScale',
     'NoiseState',
+    'SharpnessCurve',
     'SquaredNorms',
     'StreamedProduct',
     'advise_batch_size',
     'compare_schedules',
     'critical_learning_rate',
+    'follow_sharpness',
     'gauss_newton_product',
     'gradient_noise',
     'hessian_product',

@@ -82,7 +82,8 @@ def identify(owner: str, optimizer: Any, params: chex.ArrayTree) -> Method:
   rated, fixed = _decoupled(probe, level, of_params, l2, gains)
 
   if probe.square:
-    divide = lambda state: _divisors(probe, state, momentum, ahead, factor)
+    kept = _kept_squares(probe)
+    divide = lambda state: _divisors(probe, state, kept, momentum, ahead, factor)
   else:
     constant = jax.tree.map(lambda x: x / factor, gains)
     divide = lambda state: constant
@@ -219,7 +220,12 @@ def _decoupled(
 
 
 def _divisors(
-    probe: _probe.Probe, state: Any, momentum: float, ahead: bool, factor: float
+    probe: _probe.Probe,
+    state: Any,
+    kept: float,
+    momentum: float,
+    ahead: bool,
+    factor: float,
 ) -> chex.ArrayTree:
   """What a state multiplies the gradient by, its second moments held.
 
@@ -238,7 +244,6 @@ def _divisors(
         probe.owner, 'opt_state', 'of at least one update', 'count = 0',
         'before it there is no second moment to divide by',
     )
-  kept = _kept_squares(probe)
   squares = {
       name: jax.tree.map(lambda x: x / kept, getattr(node, name))
       if name == 'nu' else getattr(node, name)
