@@ -150,6 +150,8 @@ def _by_column(
   long = sum(len(row) > width and any(c.strip() for c in row[width:]) for row in rows)
   short = sum(len(row) < width for row in rows)
   if long > len(rows) / 2:
+    if delimiter != ',':
+      raise ValueError(f'it is no table: rows have more than {width} cells')
     raise ValueError(
         f'its rows have more cells than its {width} names; where decimals are'
         ' written with a comma, separate the cells with ;'

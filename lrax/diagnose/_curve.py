@@ -35,7 +35,7 @@ def curve(step: np.ndarray, value: np.ndarray, share: int = 20) -> Curve:
   count = len(value)
   width = min(max(3, count // share) | 1, max(count, 1))
   at = np.unique(np.linspace(0, count - 1, min(count, _WINDOWS)).astype(int))
-  smooth = _medians(value, at, width)
+  smooth = medians(value, at, width)
   noise = deviation(value[count // 2 :])
   few, more = max(1, count // 100), max(3, count // 10)
   first, level = np.median(value[:few]), np.median(value[:more])
@@ -58,7 +58,8 @@ def deviation(value: np.ndarray) -> float:
   return float(np.median(np.abs(np.diff(value, 2))) / 0.6745 / np.sqrt(6))
 
 
-def _medians(value: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
+def medians(value: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
+  """The medians of windows of `width` points around the points `at`."""
   # At the ends a window stands still: the last points are the level of all of them.
   windows = np.lib.stride_tricks.sliding_window_view(value, min(width, len(value)))
   place = np.clip(at - width // 2, 0, len(windows) - 1)

@@ -113,7 +113,7 @@ def _plateau(known: _Known) -> tuple[list[str], str, str]:
   rate = known.times(1)
   if known.steps is None:
     reduced = 'lrax.control.reduce_on_plateau(0.3, patience=5, signal="report")'
-    return [], known.optimizer.code(f'({rate}) * {reduced}'), (
+    return [], known.optimizer.code(f'{rate} * {reduced}'), (
         'Let the rate fall where the loss has stopped to: report an evaluation to it by'
         ' opt_state = lrax.report(opt_state, loss).'
     )
@@ -129,7 +129,7 @@ def _plateau(known: _Known) -> tuple[list[str], str, str]:
 def _overfitting(known: _Known) -> tuple[list[str], str, str]:
   rate = known.times(1)
   stop = 'lrax.control.early_stop(patience=5, signal="report")'
-  policy = f'({rate}) * {stop}'
+  policy = f'{rate} * {stop}'
   decay = known.optimizer.arguments.get('weight_decay')
   told = (
       'Decay the weights more, and stop where the validation loss stops to fall: report'
@@ -138,7 +138,7 @@ def _overfitting(known: _Known) -> tuple[list[str], str, str]:
       ' lowest validation loss.'
   )
   if known.optimizer.takes('weight_decay'):
-    more = '0.1' if decay in (None, '0', '0.0') else f'10 * ({decay})'
+    more = '0.1' if decay in (None, '0', '0.0') else f'10 * {decay}'
     return [], known.optimizer.code(policy, {'weight_decay': more}), told
   call = known.optimizer.code(policy)
   chain = f'optax.chain(optax.add_decayed_weights(1e-3), {call})'

@@ -149,8 +149,12 @@ def _above_start(found: Case) -> list[Evidence]:
       f'It began at {_said(loss.curve.first)} and is at {_said(loss.curve.end)} in the'
       ' end.'
   )
-  there = loss.end_over > limit and loss.above > limit
-  return [found.sign('above_start', text, loss.end_over, limit, there)]
+  share = f'That is so in {loss.above:.0%} of the last quarter.'
+  most = found.limits.above_share
+  return [
+      found.sign('above_start', text, loss.end_over, limit, loss.end_over > limit),
+      found.sign('above_share', share, loss.above, most, loss.above > most),
+  ]
 
 
 def _above_first(found: Case) -> list[Evidence]:
@@ -175,10 +179,17 @@ def _risen(found: Case) -> list[Evidence]:
       f' {_said(loss.curve.end)} in the end, {_percent(loss.rise)} of what it had'
       ' fallen.'
   )
-  there = loss.rise > limits.risen and loss.rise > 1.5 * loss.before
+  before = min(loss.rise / max(loss.before, 1e-6), 1e6)
   sure = loss.rise_sure > limits.risen_sure and not found.waves
   return [
-      found.sign('risen', text, loss.rise, limits.risen, there, low_step),
+      found.sign(
+          'risen', text, loss.rise, limits.risen, loss.rise > limits.risen, low_step
+      ),
+      found.sign(
+          'risen_before',
+          f'Before that it rose by {_percent(loss.before)} of it at most.', before,
+          limits.risen_before, before > limits.risen_before, low_step,
+      ),
       found.sign(
           'risen_sure', f'That is {loss.rise_sure:.2g} standard errors.',
           loss.rise_sure, limits.risen_sure, sure, low_step,
@@ -196,7 +207,8 @@ def _breaks_out(found: Case) -> list[Evidence]:
       f' {_said(loss.level)}.'
   )
   high = (last[-1] - loss.curve.low) / max(loss.fall, 1e-300)
-  there = loss.spike > limits.spike and last[-1] > last[-2] > last[-3]
+  there = loss.spike > limits.spike and last[-1] > last[-2]
+  there = there and loss.spike_before > 1
   first = float(loss.curve.step[-3])
   return [
       found.sign('spike', text, loss.spike, limits.spike, there, first),
@@ -276,8 +288,8 @@ def _overfits(found: Case) -> list[Evidence]:
           seen.part > limits.overfit_part,
       ),
       sign(
-          'overfit_rough', f'It is {min(rough, 1e6):.2g} of its own ups and downs.',
-          min(rough, 1e6), rough > limits.overfit_rough,
+          'overfit_rough', f'Its own ups and downs are {1 / max(rough, 1e-6):.2g} of'
+          ' that.', min(rough, 1e6), rough > limits.overfit_rough,
       ),
       sign(
           'overfit_loss', f'The loss rose by {loss.rise:.2g} of its fall.', loss.rise,
@@ -351,7 +363,11 @@ def _swings(found: Case) -> list[Evidence]:
   return [found.sign('swing', text, loss.swing, limits.swing, there, middle)]
 
 
-def _slow(found: Case) -> list[Evidence]:
+def _slow_by_levels(found: Case) -> list[Evidence]:
+  return _slow(found, by_levels=True) if found.validation is None else []
+
+
+def _slow(found: Case, by_levels: bool = False) -> list[Evidence]:
   seen = found.validation or found.loss
   if seen is None or found.loss is None:
     return []
@@ -364,7 +380,8 @@ def _slow(found: Case) -> list[Evidence]:
       f'The {which} falls so slowly that its time is {seen.time:.2g} of the run,'
       f' counted in {counted}.'
   )
-  sure = found.validation is not None or found.loss.sure > found.limits.fall_sure
+  sure = found.validation is not None or found.loss.sure >= limits.fall_sure
+  sure = sure or by_levels and found.fell
   return [found.sign(name, text, seen.time, limit, seen.time > limit and sure)]
 
 
@@ -474,6 +491,7 @@ _RULES = (
     ('oscillating', _follows),
     ('too low', _slow),
     ('oscillating', _wanders),
+    ('too low', _slow_by_levels),
     ('too low', _no_fall),
     ('oscillating', _swings),
     ('plateau', _flat),

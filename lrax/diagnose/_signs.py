@@ -49,6 +49,7 @@ class Training(NamedTuple):
   most: float  # the largest loss but for the last three
   level: float  # the median of the second half, but for the last three
   spike: float  # the last loss over the level of the second half, in its spread
+  spike_before: float  # the same of the loss before it
   curve: _curve.Curve
 
 
@@ -150,7 +151,8 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
       jump=_jump(value),
       most=float(value[: max(1, count - 3)].max()),
       level=float(np.median(value[count // 2 : max(count - 3, count // 2 + 1)])),
-      spike=_spike(value),
+      spike=_spike(value, -1),
+      spike_before=_spike(value, -2),
       curve=curve,
   )
 
@@ -213,14 +215,14 @@ def _jump(value: np.ndarray) -> float:
   return found
 
 
-def _spike(value: np.ndarray) -> float:
-  """How far the last loss is above the level of the second half, in its spread."""
+def _spike(value: np.ndarray, which: int) -> float:
+  """How far a last loss is above the level of the second half, in its spread."""
   rest = value[len(value) // 2 : -3]
   if len(rest) < 4:
     return 0.0
   middle = float(np.median(rest))
   far = float(np.quantile(np.abs(rest - middle), 0.98))
-  return _over(float(value[-1]) - middle, max(far, 0.02 * float(np.ptp(value[:-3]))))
+  return _over(float(value[which]) - middle, max(far, 0.02 * float(np.ptp(value[:-3]))))
 
 
 def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None:
@@ -236,9 +238,11 @@ def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None
   count = len(value)
   if count < 4:
     return None
-  lowest = int(value.argmin())
-  end = float(np.median(value[-max(1, count // 10) :]))
-  fall = float(value[0] - value[lowest])
+  # One lucky point is not the lowest level: it is sought among medians.
+  level = _curve.medians(value, np.arange(count), max(1, count // 10))
+  lowest = int(level.argmin())
+  low, end = min(float(level[lowest]), float(value[0])), float(level[-1])
+  fall = float(value[0]) - low
   scale = max(fall, 0.1 * unit, _TINY)
   at = way[finite]
   at = (at - at[0]) / max(at[-1] - at[0], _TINY)
@@ -250,11 +254,11 @@ def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None
       fall=fall,
       time=_decay.decay(at, value, value).time,
       lowest_at=lowest / (count - 1),
-      rise=(end - float(value[lowest])) / scale,
-      part=(end / float(value[lowest]) - 1) if value[lowest] > 0 else np.inf,
+      rise=(end - low) / scale,
+      part=end / low - 1 if low > 0 else np.inf,
       rough=float(back / max(len(later), 1)) / scale,
       steps=(float(step[lowest]), float(step[-1])),
-      levels=(float(value[lowest]), end),
+      levels=(low, end),
   )
 
 

@@ -26,16 +26,18 @@ class Thresholds:
     jump                   1.5  diverging: one of the last three losses is above all
                                 before by so many of their spreads.
     above_start            0.6  diverging: the end is above the start by this part of
-                                the fall, or of three spreads where that is more.
+                                the fall, or of three spreads where that is more,
+    above_share            0.6  and so is this part of the last quarter.
     times_first            4.0  diverging: the end is so many times the first loss, and
                                 no loss of the second half as low as that (only
                                 where all losses are positive).
     risen                 0.25  diverging: the end is above the lowest level by this
-                                part of the fall, as it never was before that,
+                                part of the fall,
+    risen_before           1.5  which is so many times the largest rise before that,
     risen_sure             4.0  and by so many standard errors.
-    spike                  4.0  diverging: the last three losses rise, to so many
-                                spreads above the level of the second half, and to
-                                `risen` above the lowest.
+    spike                  4.0  diverging: the last loss is so many spreads above the
+                                level of the second half, the one before it is by
+                                one, and the last by `risen` above the lowest.
     points                  15  unclear: fewer losses than these.
     overfit_at             0.7  overfitting: the validation loss was lowest before
                                 this part of its points,
@@ -94,8 +96,10 @@ class Thresholds:
   missing_rows: int = 3
   jump: float = 1.5
   above_start: float = 0.6
+  above_share: float = 0.6
   times_first: float = 4.0
   risen: float = 0.25
+  risen_before: float = 1.5
   risen_sure: float = 4.0
   spike: float = 4.0
   points: int = 15

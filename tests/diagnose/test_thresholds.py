@@ -1,0 +1,143 @@
+"""Each number of the table of rules decides a case."""
+
+import dataclasses
+import re
+
+from curves import falling
+from curves import noise
+from curves import validated
+import numpy as np
+import pytest
+
+from lrax.diagnose import diagnose
+from lrax.diagnose import Thresholds
+
+FIELDS = {field.name: field.default for field in dataclasses.fields(Thresholds)}
+STEPS = np.arange(300)
+OFF = 1e9  # of a rule that is not asked about
+
+
+def replaced(values, where, by):
+  values = np.array(values)
+  values[where] = by
+  return values
+
+
+def overfitted():
+  validation = falling(seed=1) + 0.1
+  validation[100:] += np.linspace(0, 1, 200)
+  return {'loss': falling(end=0.05), 'validation_loss': validated(validation)}
+
+
+HEALTHY = {'loss': falling()}
+JUDGED = HEALTHY | {'validation_loss': validated(falling(seed=1) + 0.1)}
+EXPLODED = {'loss': np.minimum(2.3 * 1.3**STEPS, 1e5)}
+RISEN = {'loss': replaced(falling(), slice(240, None), np.linspace(0.3, 1.2, 60))}
+UNFALLEN = {'loss': 2.3 + noise(300, 0.02)}
+NEITHER = UNFALLEN | {'validation_loss': validated(2.3 + noise(300, 0.002, 1))}
+PLATEAU = {'loss': falling(time=0.02, end=0.8, size=0.2), 'learning_rate': 0.1}
+LATER = {'loss': falling(time=0.05, end=0.3, size=0.8), 'learning_rate': 0.1}
+UNEVEN = {'loss': 2.3 + 0.5 * np.sin(STEPS / 20) + noise(300, 0.5)}
+ROUGH = PLATEAU | {
+    'validation_loss': validated(falling(time=0.02, end=0.8, size=0.05, seed=1))
+}
+SPIKES = {
+    'loss': falling(time=0.02, size=0.05)
+    + 3.0 * (np.random.default_rng(0).random(300) < 0.2)
+}
+
+# A log, its other thresholds, and the verdicts with the threshold 1 % below what is
+# measured and 1 % above it; a count is that and one more. Where what is measured is
+# no sign of its own, the two thresholds are given.
+CASES = {
+    'broken_rows': ({'loss': replaced(falling(), -1, np.nan)}, {}, 'diverging',
+                    'healthy'),
+    'jump': ({'loss': [*falling(), 3.0]}, {}, 'diverging', 'unclear'),
+    'above_start': (EXPLODED, {'times_first': OFF, 'risen_sure': OFF}, 'diverging',
+                    None),
+    'above_share': (EXPLODED, {'times_first': OFF, 'risen_sure': OFF}, 'diverging',
+                    None),
+    'times_first': (EXPLODED, {'above_start': OFF, 'risen_sure': OFF}, 'diverging',
+                    None),
+    'risen': (RISEN, {}, 'diverging', None),
+    'risen_before': (RISEN, {}, 'diverging', None),
+    'risen_sure': (RISEN, {}, 'diverging', None),
+    'spike': ({'loss': [*falling(), 0.6, 1.2, 2.2]}, {}, 'diverging', None),
+    'points': (HEALTHY, {}, 'healthy', 'unclear'),
+    'overfit_at': (overfitted(), {}, None, 'overfitting'),
+    'overfit_rise': (overfitted(), {}, 'overfitting', None),
+    'overfit_part': (overfitted(), {}, 'overfitting', None),
+    'overfit_rough': (overfitted(), {}, 'overfitting', None, 2, 1e9),
+    'overfit_loss': (overfitted(), {}, None, 'overfitting'),
+    'validation_risen': (NEITHER, {}, 'diverging', 'too low'),
+    'validation_swing': (JUDGED, {}, 'oscillating', 'healthy'),
+    'validation_noise': (NEITHER, {}, 'too low', 'oscillating', 0.1, 10),
+    'regular_swing': ({'loss': 1.2 + 0.8 * (-1.0) ** STEPS + noise(300, 0.1)}, {},
+                      'oscillating', 'too low'),
+    'regular': ({'loss': 1.2 + 0.8 * (-1.0) ** STEPS + noise(300, 0.1)}, {},
+                'oscillating', 'too low'),
+    'slow': (HEALTHY, {}, 'too low', 'healthy'),
+    'slow_validation': (JUDGED, {}, 'too low', 'healthy'),
+    'wander': (UNEVEN, {'regular': OFF, 'swing': OFF}, 'oscillating', None),
+    'wander_sure': (UNEVEN, {'regular': OFF, 'fall_sure': OFF, 'levels_sure': OFF},
+                    'oscillating', 'too low', 0.1, 100),
+    'fall_sure': (UNFALLEN, {'levels_sure': OFF, 'slow': OFF, 'swing': OFF}, None,
+                  'too low', 0, 10),
+    'levels_sure': (UNFALLEN, {'slow': OFF, 'swing': OFF}, None, 'too low', 0, 10),
+    'swing': (SPIKES, {'wander': OFF, 'flat': 0, 'early': 0}, 'oscillating', 'healthy'),
+    'flat': (LATER, {'swing': OFF}, 'healthy', 'plateau'),
+    'flat_noise': (LATER, {'swing': OFF}, 'plateau', 'healthy'),
+    'early': (PLATEAU, {'flat': 0}, 'healthy', 'plateau'),
+    'early_noise': (PLATEAU, {}, 'plateau', 'healthy'),
+    'flat_rough': (ROUGH, {}, 'plateau', 'healthy', 0, 1),
+    'rate_end': (PLATEAU | {'learning_rate': np.linspace(0.1, 0.03, 300)}, {},
+                 'plateau', 'healthy'),
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_a_threshold_decides_a_case(name):
+  arrays, others, below, above, *values = CASES[name]
+  if not values:
+    found = diagnose(**arrays, thresholds=Thresholds(**others))
+    value = next(sign.value for sign in found.evidence if sign.sign == name)
+    count = isinstance(FIELDS[name], int)
+    values = (value, value + 1) if count else (0.99 * abs(value), 1.01 * abs(value))
+  verdicts = [
+      diagnose(**arrays, thresholds=Thresholds(**(others | {name: value}))).verdict
+      for value in values
+  ]
+  assert verdicts[0] != verdicts[1]
+  assert below in (verdicts[0], None) and above in (verdicts[1], None), verdicts
+
+
+def test_missing_rows_decides_a_case():
+  rows = [{'step': i, 'loss': x} for i, x in enumerate(falling())]
+  rows += [{'step': 300 + i} for i in range(3)]
+  assert diagnose(rows, thresholds=Thresholds(missing_rows=3)).verdict == 'unclear'
+  assert diagnose(rows, thresholds=Thresholds(missing_rows=4)).verdict == 'healthy'
+
+
+def test_there_is_a_case_for_every_threshold():
+  assert {*CASES, 'missing_rows'} == set(FIELDS)
+
+
+def test_the_table_is_of_the_defaults():
+  rows = re.findall(r'^    (\w+) +([\d.]+)  \w', Thresholds.__doc__, re.MULTILINE)
+  assert {name: type(FIELDS[name])(value) for name, value in rows} == FIELDS
+  assert len(rows) == len(FIELDS)
+
+
+@pytest.mark.parametrize(
+    'arguments, error',
+    [
+        ({'points': 0}, ValueError),
+        ({'points': 1.5}, ValueError),
+        ({'slow': -1}, ValueError),
+        ({'slow': np.nan}, ValueError),
+        ({'slow': 'much'}, TypeError),
+    ],
+)
+def test_a_bad_threshold_is_refused(arguments, error):
+  with pytest.raises(error, match='Thresholds: `'):
+    Thresholds(**arguments)
