@@ -6,6 +6,8 @@ from lrax.stability._compare_schedules import compare_schedules
 from lrax.stability._critical import critical_learning_rate
 from lrax.stability._critical import CriticalLearningRate
 from lrax.stability._critical_batch import advise_batch_size
+from lrax.stability._density import Density
+from lrax.stability._density import spectral_density
 from lrax.stability._follow_sharpness import follow_sharpness
 from lrax.stability._follow_sharpness import SharpnessCurve
 from lrax.stability._gradient_noise import gradient_noise
@@ -24,17 +26,21 @@ from lrax.stability._max_stable import Limit
 from lrax.stability._max_stable import max_stable_learning_rate
 from lrax.stability._noise_scale import noise_scale
 from lrax.stability._noise_scale import NoiseScale
+from lrax.stability._power_iteration import power_iteration
 from lrax.stability._product import gauss_newton_product
 from lrax.stability._product import hessian_product
 from lrax.stability._refined_rates import refined_rates
 from lrax.stability._refined_schedule import refined_schedule
 from lrax.stability._task_product import StreamedProduct
 from lrax.stability._task_product import task_product
+from lrax.stability._trace import hutchinson_trace
+from lrax.stability._trace import Trace
 
 __all__ = [
     'BoundComparison',
     'BoundRow',
     'CriticalLearningRate',
+    'Density',
     'Eigenvalues',
     'GradientNoise',
     'LastIterateBound',
@@ -44,6 +50,7 @@ __all__ = [
     'SharpnessCurve',
     'SquaredNorms',
     'StreamedProduct',
+    'Trace',
     'advise_batch_size',
     'compare_schedules',
     'critical_learning_rate',
@@ -51,13 +58,16 @@ __all__ = [
     'gauss_newton_product',
     'gradient_noise',
     'hessian_product',
+    'hutchinson_trace',
     'lanczos',
     'last_iterate_bound',
     'max_stable_learning_rate',
     'noise_scale',
     'noise_state',
+    'power_iteration',
     'refined_rates',
     'refined_schedule',
+    'spectral_density',
     'squared_norms',
     'stability_limit',
     'task_product',

@@ -8,8 +8,10 @@ from typing import Any
 from typing import NamedTuple
 
 import jax
+from jax.core import Tracer
 import jax.numpy as jnp
 
+from lrax import _checks
 from lrax.stability import _flat
 from lrax.stability import _task_product
 
@@ -79,3 +81,17 @@ def _advance(algorithm, settings, space, state, image):
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _finish(algorithm, settings, space, state):
   return algorithm.finish(settings, space, state)
+
+
+def whole(owner: str, name: str, value: Any) -> int:
+  """A whole number >= 1, refused where it is traced."""
+  return int(known(owner, name, _checks.count(owner, name, value)))
+
+
+def known(owner: str, name: str, value: Any) -> Any:
+  """The number, refused where it is traced: it decides what is compiled."""
+  if isinstance(value, Tracer):
+    raise _checks.refuse(
+        owner, name, 'a Python number', value, 'it decides what is compiled', TypeError
+    )
+  return float(value) if isinstance(value, (float, jax.Array)) else value

@@ -78,15 +78,31 @@ def widened(tree: chex.ArrayTree) -> chex.ArrayTree:
 
 
 def scaled(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """`x` over its largest size, and that size: squares of it neither vanish nor end.
+  """`x` over a power of 2 near its largest size, and that, so that it is exact.
 
-  Of zeros zeros and 0; NaN stays NaN.
+  Squares of the former stay in the dtype's range. Of zeros zeros and 0; what is not
+  finite stays so.
   """
   largest = jnp.max(jnp.abs(x))
-  return x / jnp.where(largest == 0, 1, largest), largest
+  kind = jnp.finfo(largest.dtype)
+  bits = jax.lax.bitcast_convert_type(largest, f'uint{kind.bits}')
+  bits &= ~bits.dtype.type((1 << kind.nmant) - 1)
+  power = jax.lax.bitcast_convert_type(bits, largest.dtype)
+  return x / nonzero(power), power
+
+
+def nonzero(x: jax.Array) -> jax.Array:
+  """`x` to divide by: 1 for 0."""
+  return jnp.where(x == 0, 1, x)
 
 
 def norm(x: jax.Array) -> jax.Array:
   """The root of the sum of squares, which may be far outside the dtype's range."""
   x, largest = scaled(x)
   return largest * jnp.sqrt(jnp.sum(x * x))
+
+
+def unit(x: jax.Array) -> jax.Array:
+  """`x` of length 1; of zeros zeros."""
+  x, _ = scaled(x)
+  return x / nonzero(norm(x))

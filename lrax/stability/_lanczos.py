@@ -7,16 +7,14 @@ from typing import NamedTuple
 
 import chex
 import jax
-from jax.core import Tracer
 import jax.numpy as jnp
 
 from lrax import _checks
 from lrax.stability import _drive
 from lrax.stability import _flat
+from lrax.stability import _krylov
 from lrax.stability import _product
 from lrax.stability import _tridiagonal
-
-_ROWS = 8  # of the basis, at a time
 
 
 class Eigenvalues(NamedTuple):
@@ -41,14 +39,16 @@ class _Settings(NamedTuple):
   rtol: float
 
 
+class _Found(NamedTuple):
+  values: jax.Array  # (wanted,)
+  bounds: jax.Array  # (wanted,)
+  columns: jax.Array  # (steps, wanted): the vectors in the basis
+  good: jax.Array  # bool, (): within the tolerance
+
+
 class _State(NamedTuple):
-  key: chex.PRNGKey
-  basis: jax.Array  # (steps, size): orthonormal rows, zeros after the last
-  diagonal: jax.Array  # (steps,)
-  beside: jax.Array  # (steps,): what couples a row and the next; 0: a new start
-  last: jax.Array  # (): what would couple the last row and the next
-  steps: jax.Array  # int32: products taken
-  defect: jax.Array  # (): how far the projected operator is from tridiagonal
+  so_far: _krylov.State
+  found: _Found
   going: jax.Array  # bool
 
 
@@ -89,7 +89,8 @@ def lanczos(
       parameters are never taken.
     count: how many eigenvalues, a whole number >= 1.
     which: 'largest', 'smallest', 'magnitude' (the largest in size), or 'both':
-      `count` largest and then `count` smallest.
+      `count` largest and then `count` smallest, some of which may be the same
+      where there are fewer than 2 * `count` parameters or steps.
     rtol: the bound to reach, over the largest size of a value found, a Python
       number > 0.
     jit: False for a product that cannot be traced. One of a `Stream` never is.
@@ -122,10 +123,10 @@ def lanczos(
   space = _flat.space(owner, params)
   _product.as_product(owner, product)
   settings = _Settings(
-      _whole(owner, 'steps', steps),
-      _whole(owner, 'count', count),
+      _drive.whole(owner, 'steps', steps),
+      _drive.whole(owner, 'count', count),
       _checks.choice('largest', 'smallest', 'magnitude', 'both')(owner, 'which', which),
-      _known(owner, 'rtol', _checks.positive(owner, 'rtol', rtol)),
+      _drive.known(owner, 'rtol', _checks.positive(owner, 'rtol', rtol)),
   )
   for name, limit in (('steps', settings.steps), ('parameters', space.size)):
     if settings.count > limit:
@@ -138,123 +139,50 @@ def lanczos(
   return _drive.drive(_LANCZOS, settings, space, product, key, jit)
 
 
-def _whole(owner: str, name: str, value: Any) -> int:
-  return int(_known(owner, name, _checks.count(owner, name, value)))
-
-
-def _known(owner: str, name: str, value: Any) -> Any:
-  """The number, refused where it is traced: it decides what is compiled."""
-  if isinstance(value, Tracer):
-    raise _checks.refuse(
-        owner, name, 'a Python number', value, 'it decides what is compiled', TypeError
-    )
-  return float(value) if isinstance(value, (float, jax.Array)) else value
-
-
 def _begin(settings: _Settings, space: _flat.Space, key: Any) -> _State:
-  dtype, steps = space.dtype, settings.steps
-  key, draw = jax.random.split(key)
-  start = jax.random.normal(draw, (space.size,), dtype)
-  zero = jnp.zeros((), dtype)
-  return _State(
-      key=key,
-      basis=jnp.zeros((steps, space.size), dtype).at[0].set(_unit(start)),
-      diagonal=jnp.zeros(steps, dtype),
-      beside=jnp.zeros(steps, dtype),
-      last=zero,
-      steps=jnp.zeros((), jnp.int32),
-      defect=zero,
-      going=jnp.ones((), bool),
-  )
+  wanted = _count(settings)
+  seed = jax.random.bits(key)
+  start = _krylov.noise(seed, space.size, space.dtype)
+  zeros = lambda *shape: jnp.zeros(shape, space.dtype)
+  no = jnp.zeros((), bool)
+  found = _Found(zeros(wanted), zeros(wanted), zeros(settings.steps, wanted), no)
+  return _State(_krylov.started(settings.steps, start, seed), found, ~no)
 
 
 def _vector(state: _State) -> jax.Array:
-  return jax.lax.dynamic_index_in_dim(state.basis, state.steps, keepdims=False)
+  return _krylov.vector(state.so_far)
 
 
-def extended(state: _State, image: jax.Array) -> _State:
-  """After one more product; `going` is whether there may be a next."""
-  k, steps = state.steps, len(state.diagonal)
-  rest, unit = _flat.scaled(image)
-  first, rest = _orthogonal(state.basis, rest, k + 1)
-  second, rest = _orthogonal(state.basis, rest, k + 1)
-  column = (first + second) * unit
-  before = jnp.where(k > 0, state.beside[k - 1], 0)
-  defect = column.at[k].set(0).at[k - 1].add(-before)
-  length = _flat.norm(rest) * unit
-  diagonal = state.diagonal.at[k].set(column[k])
-  largest = jnp.maximum(jnp.max(jnp.abs(diagonal)), jnp.max(jnp.abs(state.beside)))
-  largest = jnp.maximum(largest, jnp.abs(length))
-  # No more than rounding is left: what the vectors span is mapped into itself.
-  closed = length <= 10 * jnp.finfo(length.dtype).eps * largest
-  key, draw = jax.random.split(state.key)
-
-  def fresh(rest):
-    new = jax.random.normal(draw, rest.shape, rest.dtype)
-    for _ in range(2):
-      new = _orthogonal(state.basis, new, k + 1)[1]
-    return new
-
-  rest = jax.lax.cond(closed, fresh, lambda rest: rest, rest)
-  left = jnp.where(closed, 0, length)
-  lost = jnp.hypot(_flat.norm(defect), jnp.where(closed, length, 0))
-  finite = jnp.isfinite(column).all() & jnp.isfinite(length)
-  more = k + 1 < steps
-  place = jnp.minimum(k + 1, steps - 1)
-  row = jnp.where(more, _unit(rest), state.basis[place])
-  return _State(
-      key=key,
-      basis=jax.lax.dynamic_update_index_in_dim(state.basis, row, place, 0),
-      diagonal=diagonal,
-      beside=state.beside.at[k].set(left),
-      last=left,
-      steps=k + 1,
-      defect=jnp.hypot(state.defect, lost),
-      going=more & finite,
+def _advance(settings: _Settings, state: _State, image: jax.Array) -> _State:
+  so_far = _krylov.extended(state.so_far, image)
+  k = so_far.steps
+  # Eigenvalues of T are not free: the more steps, the more seldom.
+  due = (k >= min(_count(settings), settings.steps))
+  due &= k % jnp.maximum(1, k // 8) == 0
+  found = jax.lax.cond(
+      due | ~so_far.going, lambda: _judged(settings, so_far), lambda: state.found
   )
+  return _State(so_far, found, so_far.going & ~found.good)
 
 
-def _unit(x: jax.Array) -> jax.Array:
-  x, _ = _flat.scaled(x)
-  return x / jnp.maximum(_flat.norm(x), jnp.finfo(x.dtype).tiny)
-
-
-def _orthogonal(
-    basis: jax.Array, vector: jax.Array, rows: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """The products with the first rows, and what is left of the vector without them.
-
-  A block of rows at a time, so that each is read from memory once.
-  """
-  steps = len(basis)
-  size = min(_ROWS, steps)
-
-  def block(i, carry):
-    products, vector = carry
-    # The last one may overlap that before it, to which the vector is orthogonal.
-    at = jnp.minimum(i * size, steps - size)
-    part = jax.lax.dynamic_slice_in_dim(basis, at, size)
-    found = part @ vector
-    old = jax.lax.dynamic_slice_in_dim(products, at, size)
-    products = jax.lax.dynamic_update_slice_in_dim(products, old + found, at, 0)
-    return products, vector - found @ part
-
-  # Zeros of the vector's kind: over devices it may be one's own.
-  zeros = jnp.zeros(steps, vector.dtype) + 0 * vector[0]
-  blocks = (rows + size - 1) // size
-  return jax.lax.fori_loop(0, blocks, block, (zeros, vector))
-
-
-def _judged(settings: _Settings, state: _State) -> tuple[jax.Array, ...]:
-  """The wanted values, bounds, their columns in T's basis, and whether they do."""
+def _judged(settings: _Settings, state: _krylov.State) -> _Found:
+  """What the projected operator says so far; NaN where it is not finite."""
   values, columns = _tridiagonal.eigen(state.diagonal, state.beside, state.steps)
   wanted = _wanted(settings, values, state.steps)
-  last = columns[state.steps - 1, wanted]
+  last = columns[state.steps - 1, wanted] * state.beside[state.steps - 1]
   largest = jnp.max(jnp.where(_tridiagonal.real(values, state.steps), abs(values), 0))
   rounding = 8 * jnp.finfo(values.dtype).eps * largest
-  bounds = jnp.abs(state.last * last) + state.defect + rounding
-  good = jnp.all(bounds <= settings.rtol * largest) & jnp.isfinite(bounds).all()
-  return values[wanted], bounds, columns[:, wanted], good
+  bounds = jnp.abs(last) + state.defect + rounding
+  values, columns = values[wanted], columns[:, wanted]
+  # More may be wanted than there are where a product ends it early: NaN then.
+  finite = jnp.isfinite(values).all() & jnp.isfinite(bounds).all()
+  good = jnp.all(bounds <= settings.rtol * largest) & finite
+  said = lambda x: jnp.where(finite, x, jnp.nan)
+  return _Found(said(values), said(bounds), said(columns), good)
+
+
+def _count(settings: _Settings) -> int:
+  return settings.count * (2 if settings.which == 'both' else 1)
 
 
 def _wanted(settings: _Settings, values: jax.Array, found: jax.Array) -> jax.Array:
@@ -271,27 +199,15 @@ def _wanted(settings: _Settings, values: jax.Array, found: jax.Array) -> jax.Arr
   }[settings.which]
 
 
-def _advance(settings: _Settings, state: _State, image: jax.Array) -> _State:
-  state = extended(state, image)
-  k = state.steps
-  # Eigenvalues of T are not free: the more steps, the more seldom.
-  due = state.going & (k >= settings.count) & (k % jnp.maximum(1, k // 8) == 0)
-  good = jax.lax.cond(
-      due, lambda: _judged(settings, state)[-1], lambda: jnp.zeros_like(due)
-  )
-  return state._replace(going=state.going & ~good)
-
-
 def _finish(settings: _Settings, space: _flat.Space, state: _State) -> Eigenvalues:
-  values, bounds, columns, good = _judged(settings, state)
-  finite = jnp.isfinite(values).all() & jnp.isfinite(bounds).all()
-  nan = jnp.nan
+  del settings
+  values, bounds, columns, good = state.found
   return Eigenvalues(
-      values=jnp.where(finite, values, nan),
-      error_bounds=jnp.where(finite, bounds, nan),
-      converged=good & finite,
-      steps=state.steps,
-      vectors=space.tree(jnp.where(finite, columns.T @ state.basis, nan)),
+      values=values,
+      error_bounds=bounds,
+      converged=good,
+      steps=state.so_far.steps,
+      vectors=space.tree(columns.T @ state.so_far.basis),
   )
 
 

@@ -162,23 +162,23 @@ def _gauss_newton(predict, loss, axis_name, params, args):
   # The gradient of this, as a function of `moved`, is J^T (dloss at moved outputs):
   # linear in what moves the outputs, where J^T is held.
   outputs, forwards = jax.linearize(
-      lambda params: predict(params, *args), _own(params, axis_name)
+      lambda params: predict(params, *args), own(params, axis_name)
   )
-  backwards = jax.linear_transpose(forwards, _own(params, axis_name))
+  backwards = jax.linear_transpose(forwards, own(params, axis_name))
   gradient = jax.grad(lambda outputs: loss(outputs, *args))
   curve = jax.linearize(gradient, outputs)[1]
-  chained = lambda vector: _averaged(
-      backwards(curve(forwards(_own(vector, axis_name))))[0], axis_name
+  chained = lambda vector: averaged(
+      backwards(curve(forwards(own(vector, axis_name))))[0], axis_name
   )
   return jax.linearize(chained, _flat.widened(params))[1]
 
 
 def _linearised(gradient, axis_name, params):
-  averaged = lambda params: _averaged(gradient(_own(params, axis_name)), axis_name)
-  return jax.linearize(averaged, _flat.widened(params))[1]
+  mean = lambda params: averaged(gradient(own(params, axis_name)), axis_name)
+  return jax.linearize(mean, _flat.widened(params))[1]
 
 
-def _own(params, axis_name):
+def own(params: chex.ArrayTree, axis_name: Any) -> chex.ArrayTree:
   """The parameters as this device's own, so that its gradient stays its own."""
   params = _flat.widened(params)
   if axis_name is None:
@@ -186,5 +186,6 @@ def _own(params, axis_name):
   return jax.lax.pcast(params, axis_name, to='varying')
 
 
-def _averaged(tree, axis_name):
+def averaged(tree: chex.ArrayTree, axis_name: Any) -> chex.ArrayTree:
+  """The mean over the devices of an axis; None for none."""
   return tree if axis_name is None else jax.lax.pmean(tree, axis_name)

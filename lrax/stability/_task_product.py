@@ -18,6 +18,7 @@ import numpy as np
 from lrax import _checks
 from lrax import tasks
 from lrax.stability import _flat
+from lrax.stability import _product
 
 
 class StreamedProduct:
@@ -76,7 +77,7 @@ class StreamedProduct:
     params, state, key = self._at
     total, weight = jax.tree.map(jnp.zeros_like, params), 0
     for index, batch in enumerate(_once(self._task, self._batches)):
-      rows = _length(self._task, batch)
+      rows = _length(batch)
       place = jax.random.fold_in(key, index)
       total = _added(self._task, params, state, place, vector, batch, rows, total)
       weight += rows
@@ -89,13 +90,14 @@ def task_product(
     state: Any = None,
     *,
     key: chex.PRNGKey | None = None,
-    batches: int | None = None,
+    batches: int | list[Any] | None = None,
     axis_name: Any = None,
 ) -> Partial | StreamedProduct:
   """The Hessian of a task's training loss, as a function of a vector.
 
   The loss is the mean over the batches of one pass, each weighted by the length of
-  its first axis, as `task.train.once()` gives them: the last may be smaller. The
+  its first axis, or 1 without any, as `task.train.once()` gives them: the last may
+  be smaller. The
   gradient is differentiated anew for each batch, so that memory does not grow with
   the batches; the products of one batch that fits are cheaper by `hessian_product`
   of `task.training_loss`.
@@ -109,19 +111,20 @@ def task_product(
       stateful. It is held, and what the loss makes of it is not used.
     key: for dropout; batch i always gets `jax.random.fold_in(key, i)`. None for
       `jax.random.key(0)`.
-    batches: at most so many of a pass, a whole number >= 1; None for all.
+    batches: at most so many of a pass, a whole number >= 1; None for all. Or a
+      list of batches to take instead of those of `task.train`; they may be traced.
     axis_name: under `jax.shard_map` or `jax.pmap`, the axis over whose devices to
-      average, where `params` are the same on all and `key` is not. All devices go
-      through the same batches: for shares of one batch see `hessian_product`.
+      average, where each gives its own share as `batches`, all shares alike.
 
   Returns:
     `product(v)`, as of `hessian_product`, or a `StreamedProduct` where batches come
     from the host.
 
   Raises:
-    TypeError: `task` is no Task, or a parameter is no real floating-point array.
-    ValueError: there are no parameters, no batches, `state` is missing, or
-      `batches` is out of range.
+    TypeError: `task` is no Task, `batches` of another kind, or a parameter is no
+      real floating-point array.
+    ValueError: there are no parameters or no batches, `state` is missing, or a
+      number is out of range.
 
   Source:
     Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994.
@@ -142,7 +145,8 @@ def task_product(
         'build one, or take lrax.tasks.load("digits")', TypeError,
     )
   _flat.space(owner, params)
-  batches = _checks.optional(_checks.count)(owner, 'batches', batches)
+  if not isinstance(batches, list):
+    batches = _checks.optional(_checks.count)(owner, 'batches', batches)
   if task.stateful and state is None:
     raise _checks.refuse(
         owner, 'state', 'given where the task is stateful', None,
@@ -150,43 +154,40 @@ def task_product(
     )
   state = () if state is None else state
   key = jax.random.key(0) if key is None else key
-  if isinstance(task.train, tasks.Stream):
+  if isinstance(task.train, tasks.Stream) and not isinstance(batches, list):
     if axis_name is not None:
       raise _checks.refuse(
           owner, 'axis_name', 'None where batches come from the host', axis_name,
-          'products of a Stream are not traced',
+          'give each device a list of `batches`',
       )
     return StreamedProduct(task, params, state, key, batches)
   product = functools.partial(_over_batches, task, axis_name)
   return Partial(product, params, state, key, _groups(task, batches))
 
 
-def _once(task: tasks.Task, batches: int | None) -> Iterator[Any]:
-  """The first batches of a pass; refused where there are none."""
-  found: Iterable[Any] = itertools.islice(task.train.once(), batches)
+def _once(task: tasks.Task, batches: int | list[Any] | None) -> Iterator[Any]:
+  """The batches, or the first of a pass; refused where there are none."""
+  if isinstance(batches, list):
+    found: Iterable[Any] = batches
+  else:
+    found = itertools.islice(task.train.once(), batches)
   empty = True
   for batch in found:
     empty = False
     yield batch
   if empty:
     raise ValueError(
-        f'task_product: `train` of {task.name} must have a batch, got none;'
-        ' `batches` of a Stream must make a new iterator each time.'
+        f'task_product: there must be a batch of {task.name}, got none; `batches`'
+        ' of a Stream must make a new iterator each time.'
     )
 
 
-def _length(task: tasks.Task, batch: Any) -> int:
-  for leaf in jax.tree.leaves(batch):
-    if np.ndim(leaf):
-      return int(np.shape(leaf)[0])
-    break
-  raise ValueError(
-      f'task_product: batches of {task.name} must have a first axis of examples,'
-      ' which their mean is weighted by; give a single example one of length 1.'
-  )
+def _length(batch: Any) -> int:
+  leaves = jax.tree.leaves(batch)
+  return int(np.shape(leaves[0])[0]) if leaves and np.ndim(leaves[0]) else 1
 
 
-def _groups(task: tasks.Task, batches: int | None) -> list[tuple[Any, ...]]:
+def _groups(task: tasks.Task, batches: int | list[Any] | None) -> list[tuple[Any, ...]]:
   """(batches, their places, their length) for each shape of batches, stacked."""
   found: dict[Any, list[tuple[int, Any]]] = {}
   for index, batch in enumerate(_once(task, batches)):
@@ -195,9 +196,14 @@ def _groups(task: tasks.Task, batches: int | None) -> list[tuple[Any, ...]]:
   groups = []
   for members in found.values():
     places, same = zip(*members)
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *same)
-    groups.append((stacked, jnp.asarray(places), _length(task, same[0])))
+    stacked = jax.tree.map(_stacked, *same)
+    groups.append((stacked, jnp.asarray(places), _length(same[0])))
   return groups
+
+
+def _stacked(*arrays: Any) -> jax.Array:
+  known = all(isinstance(x, np.ndarray) for x in arrays)
+  return jnp.asarray(np.stack(arrays)) if known else jnp.stack(arrays)
 
 
 def _of_batch(task, params, state, key, vector, batch):
@@ -215,9 +221,8 @@ def _added(task, params, state, key, vector, batch, rows, total):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _over_batches(task, axis_name, params, state, key, groups, vector):
-  params = _flat.widened(params)
-  if axis_name is not None:
-    params = jax.lax.pcast(params, axis_name, to='varying')
+  params = _product.own(params, axis_name)
+  vector = _product.own(vector, axis_name)
   total, weight = jax.tree.map(jnp.zeros_like, params), 0
   for batches, places, rows in groups:
 
@@ -229,5 +234,4 @@ def _over_batches(task, axis_name, params, state, key, groups, vector):
 
     total, _ = jax.lax.scan(add, total, (batches, places))
     weight += rows * len(places)
-  mean = jax.tree.map(lambda x: x / weight, total)
-  return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
+  return _product.averaged(jax.tree.map(lambda x: x / weight, total), axis_name)

@@ -32,8 +32,8 @@ def eigen(
   # Values are within 3 units, so -4 comes first.
   diagonal = jnp.where(counts, jnp.where(finite, diagonal, 0) / unit, -4)
   beside = jnp.where(finite, beside, 0) / unit
-  sizes = [size for size in (8, 16, 32, 64, 128) if size < n] + [n]
   # A small matrix takes a small part of the time of a large one.
+  sizes = [32, n] if n > 32 else [n]
   which = jnp.searchsorted(jnp.asarray(sizes), rows)
   solvers = [lambda d, b, size=size: _padded(d, b, size) for size in sizes]
   values, columns = jax.lax.switch(which, solvers, diagonal, beside)
