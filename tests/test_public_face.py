@@ -62,6 +62,7 @@ LOADED_WHEN_NEEDED = {
     ('cli/_options.py', 'typer'): "a command is declared with typer's types",
     ('cli/_schedule.py', 'typer'): "a command is declared with typer's types",
     ('cli/_search.py', 'typer'): "a command is declared with typer's types",
+    ('cli/_stability.py', 'typer'): "a command is declared with typer's types",
     ('cli/_study.py', 'typer'): "a command is declared with typer's types",
     ('cli/_sweep.py', 'typer'): "a command is declared with typer's types",
 }

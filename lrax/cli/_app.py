@@ -8,6 +8,7 @@ from lrax.cli import _find
 from lrax.cli import _output
 from lrax.cli import _schedule
 from lrax.cli import _search
+from lrax.cli import _stability
 from lrax.cli import _study
 from lrax.cli import _sweep
 
@@ -21,6 +22,7 @@ app.command('sweep')(_sweep.sweep)
 app.command('search')(_search.search)
 app.command('study')(_study.study)
 app.command('schedule')(_schedule.schedule)
+app.command('stability')(_stability.stability)
 
 
 @app.callback(invoke_without_command=True)

@@ -35,7 +35,8 @@ class Report:
     trials: those that are finished, each once, the ones of an earlier run too.
     kept: what the JSON says beside the trials while the run goes on.
     describe: gives the trials by now as plain values, for the JSON.
-    hint: what to do after Ctrl-C.
+    finished: says how far it came, after Ctrl-C.
+    hint: what to do then.
   """
 
   def __init__(self, command: str, out: Path):
@@ -47,6 +48,7 @@ class Report:
     self.describe: Callable[[], dict[str, Any]] = lambda: {
         'trials': [trial.to_dict() for trial in self.trials]
     }
+    self.finished = lambda: f'{len(self._found)} runs were finished'
     self.hint = ''
     self._found: dict[Any, tune.Trial] = {}
     self._known: set[Any] = set()
@@ -263,9 +265,8 @@ class Report:
     self._save_rest()
     path = self.out / f'{self.command}.json'
     kept = f'; {path} has what there is' if self._saved else ''
-    said = f'{len(self._found)} runs were finished{kept}'
     hint = f'; {self.hint}' if self.hint and self._found else ''
-    print(f'lrax: stopped; {said}{hint}.', file=sys.stderr)
+    print(f'lrax: stopped; {self.finished()}{kept}{hint}.', file=sys.stderr)
     raise SystemExit(130) from None
 
 

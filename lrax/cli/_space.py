@@ -66,11 +66,11 @@ def space(command: str, texts: Sequence[str]) -> _space.Space:
     ValueError: a text is no such thing, or names what another named.
   """
   found = {}
-  for name, text in _named(command, '--space', texts):
+  for name, text in named(command, '--space', texts, 'b2=uniform(0.9, 0.999)'):
     read = _parse.expression(command, '--space', text)
     match read.node:
       case ast.Call(func=ast.Name(id=kind)) as call if kind in _KINDS:
-        args, named = read.arguments(call)
+        args, keywords = read.arguments(call)
       case node:
         known = getattr(getattr(node, 'func', node), 'id', '')
         close = difflib.get_close_matches(known, _KINDS, 1)
@@ -80,7 +80,7 @@ def space(command: str, texts: Sequence[str]) -> _space.Space:
             "for example 'learning_rate=log_uniform(1e-5, 1)'",
         )
     try:
-      found[name] = _KINDS[kind](*args, **named)
+      found[name] = _KINDS[kind](*args, **keywords)
     except TypeError as error:
       if not str(error).startswith(kind + '()'):
         raise
@@ -95,7 +95,7 @@ def fixed(command: str, texts: Sequence[str]) -> dict[str, Any]:
     ValueError: a text is no such thing, or names what another named.
   """
   found = {}
-  for name, text in _named(command, '--fixed', texts):
+  for name, text in named(command, '--fixed', texts, 'b2=0.95'):
     read = _parse.expression(command, '--fixed', text)
     if isinstance(read.node, (ast.Name, ast.Call, ast.List, ast.Tuple)):
       raise read.refuse(
@@ -106,14 +106,19 @@ def fixed(command: str, texts: Sequence[str]) -> dict[str, Any]:
   return found
 
 
-def _named(command: str, option: str, texts: Sequence[str]) -> list[tuple[str, str]]:
-  """The two sides of the first '=' of each text."""
+def named(
+    command: str, option: str, texts: Sequence[str], example: str
+) -> list[tuple[str, str]]:
+  """The two sides of the first '=' of each text.
+
+  Raises:
+    ValueError: a text has none, or names what another named.
+  """
   pairs = []
   for text in texts:
     name, equals, rest = text.partition('=')
     name = name.strip()
     if not equals or not name.isidentifier():
-      example = 'b2=uniform(0.9, 0.999)' if option == '--space' else 'b2=0.95'
       raise ValueError(
           f"{command}: {option} must be name=..., got '{text}'; for example {example}."
       )

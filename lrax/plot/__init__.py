@@ -5,6 +5,17 @@ from lrax.plot._find import find
 from lrax.plot._range_test import range_test
 from lrax.plot._schedule import schedule
 from lrax.plot._search import search
+from lrax.plot._sharpness import sharpness
+from lrax.plot._spectrum import spectrum
 from lrax.plot._sweep import sweep
 
-__all__ = ['bounds', 'find', 'range_test', 'schedule', 'search', 'sweep']
+__all__ = [
+    'bounds',
+    'find',
+    'range_test',
+    'schedule',
+    'search',
+    'sharpness',
+    'spectrum',
+    'sweep',
+]
