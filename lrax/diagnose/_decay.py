@@ -29,7 +29,8 @@ def decay(at: np.ndarray, value: np.ndarray, smooth: np.ndarray) -> Decay:
     smooth: (points,), its level, to which far points are brought nearer.
   """
   far = value - smooth
-  bound = _STRANGE * np.median(np.abs(far))
+  bound = np.full(len(value), _STRANGE * np.median(np.abs(far)))
+  bound[: max(3, len(value) // 20)] = np.inf  # a steep beginning is not strange
   value = smooth + np.clip(far, -bound, bound)
   if len(value) > _BLOCKS:
     ends = np.linspace(0, len(value), _BLOCKS + 1).astype(int)

@@ -352,9 +352,9 @@ def _follows(found: Case) -> list[Evidence]:
 
 
 def _swings(found: Case) -> list[Evidence]:
-  if found.loss is None or found.validation is not None:
+  loss, limits, seen = found.loss, found.limits, found.validation
+  if loss is None or seen and max(seen.rough, seen.rise / 3) < limits.flat_rough:
     return []
-  loss, limits = found.loss, found.limits
   middle = float(loss.curve.step[loss.count // 2])
   text = (
       f'From step {middle:g} on, the loss swings by {loss.swing:.2g} of its fall.'
@@ -382,7 +382,9 @@ def _slow(found: Case, by_levels: bool = False) -> list[Evidence]:
   )
   sure = found.validation is not None or found.loss.sure >= limits.fall_sure
   sure = sure or by_levels and found.fell
-  return [found.sign(name, text, seen.time, limit, seen.time > limit and sure)]
+  # One that ends no lower than it began does not fall slowly: it does not fall.
+  low = found.validation is None or found.validation.rise < 0.5
+  return [found.sign(name, text, seen.time, limit, seen.time > limit and sure and low)]
 
 
 def _no_fall(found: Case) -> list[Evidence]:

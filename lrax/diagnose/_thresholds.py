@@ -41,8 +41,8 @@ class Thresholds:
     points                  15  unclear: fewer losses than these.
     overfit_at             0.7  overfitting: the validation loss was lowest before
                                 this part of its points,
-    overfit_rise         0.035  ended above that by this part of its fall,
-    overfit_part          0.08  and by this part of the lowest, where that is positive,
+    overfit_rise         0.025  ended above that by this part of its fall,
+    overfit_part         0.065  and by this part of the lowest, where that is positive,
     overfit_rough          2.0  and by so many times its own ups and downs, while the
     overfit_loss           0.2  loss rose by less than this part of its fall.
     validation_risen       5.0  diverging: the validation loss ended above its lowest
@@ -67,9 +67,9 @@ class Thresholds:
     fall_sure              2.0  too low: there is no fall: that of the exponential is
                                 less than so many standard errors,
     levels_sure            3.0  and that of the levels less than so many of theirs.
-    swing                  0.9  oscillating (without a validation loss): the loss, in
-                                the second half, has this part of its fall as
-                                standard deviation.
+    swing                  0.9  oscillating: the loss, in the second half, has this
+                                part of its fall as standard deviation, and a
+                                validation loss is not calm by `flat_rough`.
     flat                  0.09  plateau: the time of the fall was less than this part
                                 of the run, so that it was over after five of them,
     flat_noise             0.3  the loss has since this part of its fall as standard
@@ -104,8 +104,8 @@ class Thresholds:
   spike: float = 4.0
   points: int = 15
   overfit_at: float = 0.7
-  overfit_rise: float = 0.035
-  overfit_part: float = 0.08
+  overfit_rise: float = 0.025
+  overfit_part: float = 0.065
   overfit_rough: float = 2.0
   overfit_loss: float = 0.2
   validation_risen: float = 5.0

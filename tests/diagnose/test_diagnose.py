@@ -93,8 +93,8 @@ KNOWN = {
     'swings in turns': ({'loss': ALTERNATING}, 'oscillating'),
     'swings in waves': ({'loss': WAVES}, 'oscillating'),
     'spikes': (
-        {'loss': falling(time=0.02, size=0.05)
-         + 3.0 * (np.random.default_rng(0).random(300) < 0.2)}, 'oscillating'),
+        {'loss': falling(time=0.02, size=0.05) + 6.0 * (STEPS > 60)
+         * (np.random.default_rng(0).random(300) < 0.2)}, 'oscillating'),
     'it falls along a line': ({'loss': 2.3 - STEPS / 1000 + noise(300, 0.02)},
                               'too low'),
     'it falls along a line, negative': ({'loss': -STEPS / 10 + noise(300, 0.5)},
