@@ -10,6 +10,7 @@ import numpy as np
 
 from lrax import _checks
 from lrax.diagnose import _arrays
+from lrax.diagnose import _case
 from lrax.diagnose import _log
 from lrax.diagnose import _optimizer
 from lrax.diagnose import _read_log
@@ -71,7 +72,7 @@ def diagnose(
   }
   log = _log_of(source, arrays, columns)
   with np.errstate(all='ignore'):  # what overflows is judged, not warned of
-    verdict, reason, evidence = _rules.judge(_rules.case(log, limits))
+    verdict, reason, evidence = _rules.judge(_case.case(log, limits))
   remedy = _remedy.remedy(verdict, log, written)
   return Diagnosis(verdict, reason, evidence, remedy.code, remedy.advice, log)
 

@@ -1,0 +1,18 @@
+"""Numbers in the sentences of a diagnosis."""
+
+from __future__ import annotations
+
+
+def said(value: float) -> str:
+  """A loss."""
+  return f'{value:.4g}'
+
+
+def percent(part: float) -> str:
+  """A part of something."""
+  return f'{part:.0%}' if part < 10 else 'more than ten times'
+
+
+def many(count: int) -> str:
+  """How many losses there are, with the verb."""
+  return 'is 1 loss' if count == 1 else f'are {count} losses'
