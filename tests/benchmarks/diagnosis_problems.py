@@ -1,0 +1,357 @@
+"""The problems that labelled runs are trained on, and how they are split.
+
+Rules of the diagnosis may be set on DEVELOPMENT only. HELD_OUT shares with it no
+data, no model, no optimizer and no seed: a problem's data decide its side (digits,
+tumours, diabetes: development; iris, wine, package words, characters, photographs:
+held out), optimizers are written in other words on the other side, and seeds start
+at 0 and at 1000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lrax import tasks
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """A task, and how it is trained.
+
+  `few` are the rows of the small training set that is overfitted, 0 for none;
+  `batch_size` is None for all rows; `rates` are the ends of the grid as powers of
+  ten, in quarters of a power.
+  """
+
+  task: str
+  optimizer: str
+  batch_size: int | None
+  steps: int
+  few: int
+  rates: tuple[float, float]
+  seeds: tuple[int, ...]
+
+  @property
+  def name(self) -> str:
+    size = 'all' if self.batch_size is None else self.batch_size
+    return f'{self.task}, {self.optimizer}, batch {size}, {self.steps} steps'
+
+  @property
+  def grid(self) -> np.ndarray:
+    """Rates, ascending, each 10^(1/4) times the one before."""
+    low, high = self.rates
+    return 10.0 ** np.arange(low, high + 0.125, 0.25)
+
+
+# --- tasks --------------------------------------------------------------------
+
+
+def _classes(logits, labels):
+  return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def _squares(outputs, targets):
+  return jnp.mean((outputs[:, 0] - targets) ** 2)
+
+
+def _network(name, rows, widths, activation, loss, validated=0.4) -> tasks.Task:
+  """Layers of these widths on (inputs, targets) in a fixed random order."""
+  inputs, targets = rows
+  order = np.random.default_rng(0).permutation(len(inputs))
+  kept = round(len(order) * (1 - validated))
+  mean, scale = inputs[order[:kept]].mean(0), inputs[order[:kept]].std(0)
+  inputs = ((inputs[order] - mean) / np.maximum(scale, 1e-3)).astype(np.float32)
+  targets = targets[order]
+
+  def init(key):
+    params = []
+    for wide, narrow in zip(widths, widths[1:]):
+      key, draw = jax.random.split(key)
+      weights = jax.random.normal(draw, (wide, narrow)) / np.sqrt(wide)
+      params.append((weights, jnp.zeros(narrow)))
+    return params
+
+  def mean_loss(params, batch, key):
+    del key
+    x, y = batch
+    for weights, bias in params[:-1]:
+      x = activation(x @ weights + bias)
+    return loss(x @ params[-1][0] + params[-1][1], y)
+
+  return tasks.Task(
+      init=init,
+      loss=mean_loss,
+      train=tasks.Arrays((inputs[:kept], targets[:kept])),
+      validation=tasks.Arrays((inputs[kept:], targets[kept:])),
+      steps=1,
+      name=name,
+  )
+
+
+def _table(name: str):
+  """(inputs, targets) of a table of scikit-learn; numbers are standardised."""
+  from sklearn import datasets
+
+  inputs, targets = getattr(datasets, f'load_{name}')(return_X_y=True)
+  if targets.dtype.kind == 'f':
+    targets = (targets - targets.mean()) / targets.std()
+    return inputs, targets.astype(np.float32)
+  return inputs, targets.astype(np.int32)
+
+
+def _digits_narrow() -> tasks.Task:
+  inputs, targets = _table('digits')
+  return _network(
+      'digits', (inputs, targets), (64, 32, 10), jax.nn.relu, _classes
+  )
+
+
+def _diabetes() -> tasks.Task:
+  return _network('diabetes', _table('diabetes'), (10, 32, 1), jnp.tanh, _squares)
+
+
+def _diabetes_line() -> tasks.Task:
+  return _network('diabetes line', _table('diabetes'), (10, 1), jnp.tanh, _squares)
+
+
+def _diabetes_products() -> tasks.Task:
+  """A linear function of the ten measures and their products two by two."""
+  inputs, targets = _table('diabetes')
+  products = _products(inputs)
+  return _network(
+      'diabetes products', (products, targets), (65, 1), jnp.tanh, _squares
+  )
+
+
+def _products(inputs):
+  """The columns, standardised, and their products two by two."""
+  inputs = (inputs - inputs.mean(0)) / inputs.std(0)
+  first, second = np.triu_indices(inputs.shape[1])
+  return np.concatenate([inputs, inputs[:, first] * inputs[:, second]], axis=1)
+
+
+def _wrong_labels(rows, share):
+  """The rows with this share of labels drawn anew among those there are."""
+  inputs, labels = rows
+  draw = np.random.default_rng(1)
+  anew = draw.integers(0, labels.max() + 1, len(labels)).astype(np.int32)
+  return inputs, np.where(draw.random(len(labels)) < share, anew, labels)
+
+
+def _digits_mislabelled() -> tasks.Task:
+  """Softmax regression where 30 % of the labels are drawn anew."""
+  rows = _wrong_labels(_table('digits'), 0.3)
+  return _network('digits mislabelled', rows, (64, 10), jnp.tanh, _classes)
+
+
+def _tumours_mislabelled() -> tasks.Task:
+  """Softmax regression; 25 % of the labels drawn anew."""
+  rows = _wrong_labels(_table('breast_cancer'), 0.25)
+  return _network('tumours mislabelled', rows, (30, 2), jnp.tanh, _classes)
+
+
+def _iris() -> tasks.Task:
+  return _network('iris', _table('iris'), (4, 24, 24, 3), jax.nn.relu, _classes)
+
+
+def _iris_mislabelled() -> tasks.Task:
+  """Softmax regression on products two by two; 25 % of the labels drawn anew."""
+  inputs, labels = _table('iris')
+  rows = _wrong_labels((_products(inputs), labels), 0.25)
+  return _network('iris mislabelled', rows, (14, 3), jnp.tanh, _classes)
+
+
+def _wine() -> tasks.Task:
+  return _network('wine', _table('wine'), (13, 32, 3), jnp.tanh, _classes)
+
+
+def _wine_mislabelled() -> tasks.Task:
+  """Softmax regression; 25 % of the labels drawn anew."""
+  rows = _wrong_labels(_table('wine'), 0.25)
+  return _network('wine mislabelled', rows, (13, 3), jnp.tanh, _classes)
+
+
+def _packages_folded(wrong: float = 0.0) -> tasks.Task:
+  """`packages` with its 8,192 columns folded into 512 or 128; share mislabelled."""
+  whole = tasks.packages()
+  classes, columns, nothing = 10, 128 if wrong else 512, 8_192
+
+  def fold(source, rows):
+    words, labels = source.data
+    words, labels = _wrong_labels((words[:rows, :24], labels[:rows]), wrong)
+    folded = np.where(words == nothing, columns, words % columns).astype(np.int32)
+    return tasks.Arrays((folded, labels))
+
+  def shuffled(source):
+    order = np.random.default_rng(0).permutation(len(source.data[1]))
+    return tasks.Arrays(tuple(part[order] for part in source.data))
+
+  def init(key):
+    del key
+    return {'w': jnp.zeros((columns, classes)), 'b': jnp.zeros(classes)}
+
+  def loss(params, batch, key):
+    del key
+    words, labels = batch
+    weights = params['w'].at[words].get(mode='fill', fill_value=0)
+    return _classes(weights.sum(1) + params['b'], labels)
+
+  return dataclasses.replace(
+      whole, init=init, loss=loss,
+      train=fold(shuffled(whole.train), 2_000),
+      validation=fold(shuffled(whole.validation), 600),
+  )
+
+
+def _next_character() -> tasks.Task:
+  """The next of `characters` from the six before it, by a small network."""
+  whole = tasks.characters()
+  symbols, context, wide = 98, 6, 8
+
+  def windows(source, rows):
+    spread = np.linspace(0, len(source.data) - 1, rows).astype(int)
+    order = np.random.default_rng(0).permutation(rows)
+    return tasks.Arrays(source.data[spread][order, : context + 1].astype(np.int32))
+
+  def init(key):
+    first, second, third = jax.random.split(key, 3)
+    return {
+        'embed': jax.random.normal(first, (symbols, wide)),
+        'hidden': jax.random.normal(second, (context * wide, 32))
+        / np.sqrt(context * wide),
+        'out': jax.random.normal(third, (32, symbols)) / np.sqrt(32),
+        'bias': jnp.zeros(symbols),
+    }
+
+  def loss(params, batch, key):
+    del key
+    read = params['embed'][batch[:, :-1]].reshape(len(batch), -1)
+    hidden = jax.nn.relu(read @ params['hidden'])
+    return _classes(hidden @ params['out'] + params['bias'], batch[:, -1])
+
+  return dataclasses.replace(
+      whole, init=init, loss=loss,
+      train=windows(whole.train, 4_000), validation=windows(whole.validation, 128),
+  )
+
+
+def _photograph(line: bool = False) -> tasks.Task:
+  """A pixel of a photograph from the 24 around it: a regression."""
+  from sklearn import datasets
+
+  image = datasets.load_sample_images().images[0].mean(-1) / 255
+  draw = np.random.default_rng(0)
+  top, left = (draw.integers(0, side - 5, 1_200) for side in image.shape)
+  area = np.arange(5)
+  patches = image[
+      top[:, None, None] + area[:, None], left[:, None, None] + area
+  ].reshape(-1, 25)
+  targets = patches[:, 12]
+  targets = ((targets - targets.mean()) / targets.std()).astype(np.float32)
+  widths = (24, 1) if line else (24, 24, 1)
+  return _network(
+      'photograph', (np.delete(patches, 12, axis=1), targets), widths,
+      jax.nn.leaky_relu, _squares,
+  )
+
+
+_TASKS: dict[str, Callable[[], tasks.Task]] = {
+    'characters': _next_character,
+    'diabetes': _diabetes,
+    'diabetes line': _diabetes_line,
+    'diabetes products': _diabetes_products,
+    'digits mislabelled': _digits_mislabelled,
+    'digits': _digits_narrow,
+    'digits_cnn': tasks.digits_cnn,
+    'iris': _iris,
+    'iris mislabelled': _iris_mislabelled,
+    'packages': _packages_folded,
+    'packages mislabelled': lambda: _packages_folded(0.3),
+    'photograph': _photograph,
+    'photograph line': lambda: _photograph(line=True),
+    'tumours': tasks.tumours,
+    'tumours mislabelled': _tumours_mislabelled,
+    'wine': _wine,
+    'wine mislabelled': _wine_mislabelled,
+}
+
+
+@functools.cache
+def task_of(name: str) -> tasks.Task:
+  """The task of a name."""
+  return _TASKS[name]()
+
+
+# --- the split ----------------------------------------------------------------
+
+_HEAVY = 'sgd(momentum=0.9)'
+DEVELOPMENT = (
+    Problem('digits', 'sgd', 32, 300, 0, (-2.5, 0.75), (0,)),
+    Problem('digits', 'adam', 64, 400, 60, (-4.25, -0.5), (1,)),
+    Problem('digits', _HEAVY, 16, 250, 0, (-3.75, -0.25), (2, 3)),
+    Problem('digits mislabelled', _HEAVY, 8, 900, 0, (-2.5, -1.0), (22, 23, 30, 37)),
+    Problem('digits mislabelled', 'adam', 8, 900, 0, (-2.75, -1.25), (24, 25, 38)),
+    Problem('tumours', 'adam', 16, 300, 40, (-4.0, 0.5), (4, 5)),
+    Problem('tumours', 'sgd', 2, 600, 40, (-4.0, 1.0), (20, 21)),
+    Problem('tumours', _HEAVY, 32, 200, 40, (-3.5, 1.25), (6, 7)),
+    Problem('tumours mislabelled', 'sgd', 4, 700, 0, (-2.5, 0.0), (40, 41, 42, 43)),
+    Problem('tumours mislabelled', 'adam', 8, 700, 0, (-3.0, -0.5), (44, 45, 46, 47)),
+    Problem('diabetes', 'sgd', 8, 300, 60, (-3.5, 0.0), (8, 9)),
+    Problem('diabetes', 'adam', 16, 500, 60, (-4.5, -0.25), (10, 11)),
+    Problem('diabetes', _HEAVY, None, 300, 60, (-4.0, 0.0), (12, 13)),
+    Problem('diabetes line', 'sgd', 4, 400, 0, (-4.0, 0.0), (14, 15)),
+    Problem('diabetes line', _HEAVY, 8, 500, 0, (-4.0, -1.0), (16, 17, 31, 32)),
+    Problem('diabetes line', 'adam', 4, 500, 0, (-4.0, 0.0), (18, 19, 33, 34)),
+    Problem('diabetes products', 'sgd', 4, 900, 0, (-4.0, -1.25), (26, 27)),
+    Problem('diabetes products', 'adam', 8, 900, 0, (-4.0, -1.0), (28, 29, 35, 36)),
+)
+_NESTEROV = 'sgd(momentum=0.95, nesterov=True)'
+_LIGHT = 'sgd(momentum=0.5)'
+_DECAYED = 'adamw(weight_decay=0.01)'
+HELD_OUT = (
+    Problem('wine', 'rmsprop', 16, 300, 20, (-4.5, 0.0), (1000, 1001)),
+    Problem('wine', _LIGHT, 8, 200, 20, (-3.5, 1.0), (1002, 1003)),
+    Problem('wine', _NESTEROV, None, 150, 20, (-4.0, 0.5), (1004, 1005)),
+    Problem(
+        'wine mislabelled', _DECAYED, 4, 700, 0, (-2.5, 0.0),
+        (1040, 1041, 1042, 1050),
+    ),
+    Problem(
+        'wine mislabelled', _LIGHT, 2, 700, 0, (-2.5, 0.0),
+        (1043, 1044, 1045, 1051),
+    ),
+    Problem('iris', _DECAYED, 8, 400, 20, (-4.5, 0.0), (1006, 1007)),
+    Problem('iris', _NESTEROV, 16, 250, 20, (-4.5, 0.0), (1008, 1009)),
+    Problem(
+        'iris mislabelled', _LIGHT, 4, 700, 0, (-2.25, 0.0),
+        tuple(range(1060, 1067)),
+    ),
+    Problem(
+        'iris mislabelled', 'rmsprop', 8, 700, 0, (-2.5, -0.25),
+        tuple(range(1070, 1076)),
+    ),
+    Problem('iris mislabelled', _NESTEROV, 8, 700, 0, (-3.75, -0.5), (1046, 1047)),
+    Problem(
+        'iris mislabelled', _DECAYED, 4, 700, 0, (-2.5, -0.5), tuple(range(1080, 1086))
+    ),
+    Problem(
+        'wine mislabelled', 'rmsprop', 8, 700, 0, (-3.0, -0.75),
+        tuple(range(1090, 1096)),
+    ),
+    Problem('packages', _DECAYED, 64, 300, 100, (-3.75, 0.25), (1016,)),
+    Problem('packages mislabelled', _LIGHT, 16, 900, 0, (-1.5, 0.75), (1017, 1018)),
+    Problem('packages mislabelled', _DECAYED, 8, 900, 0, (-3.0, -0.5), (1019, 1020)),
+    Problem('characters', 'rmsprop', 32, 500, 200, (-4.0, -0.5), (1021,)),
+    Problem('characters', _NESTEROV, 16, 900, 0, (-3.0, -0.5), (1022, 1023)),
+    Problem('photograph', _LIGHT, 16, 300, 60, (-4.0, 0.0), (1024, 1025)),
+    Problem('photograph', 'rmsprop', 8, 500, 60, (-4.5, -0.5), (1026, 1027)),
+    Problem('photograph', _DECAYED, 128, 200, 60, (-4.0, 0.0), (1028, 1029)),
+    Problem('photograph line', _NESTEROV, 4, 700, 0, (-5.0, -1.5), (1030, 1031)),
+)
