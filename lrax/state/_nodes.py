@@ -19,8 +19,9 @@ _SAME_MEANING = {
     ('ScaleByScheduleState', 'count'): ('LearningRateState', 'step'),
     ('WrappedScheduleState', 'count'): ('LearningRateState', 'step'),
 }
-# Fields that are settings, not knowledge: the new optimizer's are right.
-_SETTINGS = {'hyperparams'}
+# Fields that are settings, not knowledge: the new optimizer's are right. And the
+# sample of an update, with which another optimizer's has nothing to do.
+_SETTINGS = {'hyperparams', 'sample', 'sample_step'}
 # Fields that hold states of hyperparameters by the argument's name.
 _BY_ARGUMENT = {'hyperparams_states', 'memories'}
 

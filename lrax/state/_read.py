@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from lrax import _types
 from lrax.control import GuardState
 from lrax.state import _find
+from lrax.state import _monitor_state
 
 
 def get_learning_rate(state: Any) -> Any:
@@ -66,10 +67,13 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     update; those of one name in one group have their place in the state instead.
     Of a `lrax.guard`, the outermost one, what it has counted: `guard_skipped`,
     `guard_non_finite`, `guard_outliers`, `guard_back_offs`, `guard_roll_backs`, and
-    `guard_scale`, by which it has the rate multiplied.
+    `guard_scale`, by which it has the rate multiplied. Of a `lrax.diagnose.monitor`
+    everything in its docstring, as `monitor_gradient_norm`; where there are several
+    under labels of `optax.partition` or elsewhere, the names say which at the end.
 
   Raises:
-    ValueError: no lrax learning rate is in `state`; it says what was looked at.
+    ValueError: neither a lrax learning rate nor a monitor is in `state`; it says
+      what was looked at.
 
   Source:
     lrax's own.
@@ -83,7 +87,13 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     {'learning_rate': 0.5, 'learning_rate_step': 0.0,
      'learning_rate_scale': 1.0, 'learning_rate_overridden': 0.0}
   """
-  found = _find.find(state, 'metrics')
+  monitored = _monitored(state)
+  try:
+    found = _find.find(state, 'metrics')
+  except ValueError:
+    if not monitored:
+      raise
+    found = {}
   result = {}
   for group, (_, node) in found.items():
     suffix = f'/{group}' if len(found) > 1 else ''
@@ -96,7 +106,23 @@ def metrics(state: Any) -> dict[str, jax.Array]:
             jnp.isnan(override), 0, 1
         ),
     }
-  return result | _scheduled(state, found) | _guard(state)
+  return result | _scheduled(state, found) | _guard(state) | monitored
+
+
+def _monitored(state: Any) -> dict[str, Any]:
+  """What every outermost `MonitorState` has measured."""
+  is_monitor = lambda node: isinstance(node, _monitor_state.MonitorState)
+  nodes, _ = tree_util.tree_flatten_with_path(state, is_leaf=is_monitor)
+  found = [(path, node) for path, node in nodes if is_monitor(node)]
+  labels = [str(_find.partition_label(path)) for path, _ in found]
+  if len(set(labels)) < len(labels):
+    labels = [tree_util.keystr(path) for path, _ in found]
+  result = {}
+  for (_, node), label in zip(found, labels):
+    suffix = f'/{label}' if len(found) > 1 else ''
+    scalars = _monitor_state.metrics(node)
+    result |= {name + suffix: value for name, value in scalars.items()}
+  return result
 
 
 def _guard(state: Any) -> dict[str, Any]:
@@ -129,9 +155,11 @@ def _scheduled(state: Any, rates: dict[Hashable, _find.Found]) -> dict[str, Any]
 
 def _suffix(path: _find.Path, rates: dict[Hashable, _find.Found]) -> str:
   """`/group` of the learning rate that is nearest in the state, if one is."""
+  if len(rates) < 2:
+    return ''
   shared = {group: _shared(path, rate.path) for group, rate in rates.items()}
   nearest = [g for g, length in shared.items() if length == max(shared.values())]
-  return f'/{nearest[0]}' if len(rates) > 1 and len(nearest) == 1 else ''
+  return f'/{nearest[0]}' if len(nearest) == 1 else ''
 
 
 def _shared(a: _find.Path, b: _find.Path) -> int:
