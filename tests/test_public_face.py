@@ -58,6 +58,7 @@ HEAVY = {
 # something heavy themselves, and why they must.
 LOADED_WHEN_NEEDED = {
     ('cli/_app.py', 'typer'): 'the app is a typer object; main() imports the file',
+    ('cli/_diagnose.py', 'typer'): "a command is declared with typer's types",
     ('cli/_find.py', 'typer'): "a command is declared with typer's types",
     ('cli/_options.py', 'typer'): "a command is declared with typer's types",
     ('cli/_schedule.py', 'typer'): "a command is declared with typer's types",

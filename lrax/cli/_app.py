@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from lrax.cli import _diagnose
 from lrax.cli import _find
 from lrax.cli import _output
 from lrax.cli import _schedule
@@ -23,6 +24,7 @@ app.command('search')(_search.search)
 app.command('study')(_study.study)
 app.command('schedule')(_schedule.schedule)
 app.command('stability')(_stability.stability)
+app.command('diagnose')(_diagnose.diagnose)
 
 
 @app.callback(invoke_without_command=True)

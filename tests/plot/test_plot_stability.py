@@ -202,3 +202,160 @@ def test_spectrum_refuses_other_things(spectral):
     lrax.plot.spectrum(density, density)
   with pytest.raises(ValueError, match='`edge` must be'):
     lrax.plot.spectrum(density, edge=-1.0)
+
+
+# The monitor's panel.
+
+STEPS = 40
+
+
+def recorded(**changes):
+  """A history with a monitor that measures every other update, and a group."""
+  at = np.arange(STEPS)
+  rows = {
+      'step': at + 1,
+      'loss': np.exp(-at / 10.0),
+      'validation_loss': np.where(at % 10 == 0, np.exp(-at / 12.0), NAN),
+      'learning_rate': np.full(STEPS, 0.1),
+      'monitor_step': at // 2 * 2 + 1.0,
+      'monitor_gradient_norm': np.exp(-(at // 2) / 3.0),
+      'monitor_gradient_norm/head': np.exp(-(at // 2) / 4.0),
+      'monitor_update_ratio': np.full(STEPS, 1e-3),
+      'monitor_cosine': np.linspace(-1, 1, STEPS),
+  }
+  for i, share in enumerate(('05', '25', '50', '75', '95')):
+    rows[f'monitor_rate_{share}'] = np.full(STEPS, 0.01 * 4.0**i)
+  rows |= changes
+  return lrax.diagnose.history({k: v for k, v in rows.items() if v is not None})
+
+
+def diagnosed(*evidence, verdict='plateau', **changes):
+  log = lrax.diagnose.Log(
+      *(changes.get(name, np.full(STEPS, NAN)) for name in (
+          'step', 'loss', 'validation_loss', 'learning_rate'
+      )),
+      missing=np.zeros(STEPS, bool),
+  )
+  return lrax.diagnose.Diagnosis(verdict, '', evidence, '', '', log)
+
+
+def sign(name, first, last, fulfilled=True):
+  return lrax.diagnose.Evidence(name, '', 1.0, 0.5, (first, last), fulfilled)
+
+
+def test_monitor_has_a_panel_for_each_thing_that_was_measured():
+  axes = lrax.plot.monitor(recorded())
+  draw(axes[0])
+  assert [ax.get_ylabel() for ax in axes] == [
+      'loss', 'learning rate', 'gradient norm', 'update / parameters',
+      'cosine of successive updates', 'rate of a parameter',
+  ]
+  history = recorded()
+  loss = line(axes[0], 'training loss')
+  np.testing.assert_array_equal(loss.get_xdata(), history.step)
+  np.testing.assert_array_equal(loss.get_ydata(), history.loss)
+  checked = line(axes[0], 'validation loss')
+  np.testing.assert_array_equal(checked.get_xdata(), [1, 11, 21, 31])
+  assert axes[0].get_yscale() == axes[2].get_yscale() == 'log'
+  assert axes[4].get_ylim() == (-1.05, 1.05)
+  assert labels(axes[5]) == ['5% to 95%', '25% to 75%', 'median']
+  band = axes[5].collections[0].get_paths()[0].vertices[:, 1]
+  np.testing.assert_allclose([band.min(), band.max()], [0.01, 0.01 * 4.0**4])
+
+
+def test_monitor_draws_a_measurement_once_and_the_groups_beside_the_whole():
+  norms = lrax.plot.monitor(recorded())[2]
+  assert labels(norms) == ['head', 'over all']
+  whole = line(norms, 'over all')
+  # Each is repeated by the row after it, which measured nothing.
+  np.testing.assert_array_equal(whole.get_xdata(), np.arange(1, STEPS, 2))
+  np.testing.assert_array_equal(whole.get_ydata(), np.exp(-np.arange(20) / 3.0))
+
+
+def test_monitor_leaves_out_what_was_not_measured():
+  axes = lrax.plot.monitor(
+      recorded(learning_rate=None, monitor_cosine=np.full(STEPS, NAN))
+  )
+  assert [ax.get_ylabel() for ax in axes] == [
+      'loss', 'gradient norm', 'update / parameters', 'rate of a parameter'
+  ]
+  (only,) = lrax.plot.monitor(lrax.diagnose.history([]))
+  draw(only)
+  assert only.get_ylabel() == 'loss'
+
+
+def test_monitor_marks_the_signs_that_were_found_over_their_steps():
+  found = diagnosed(
+      sign('flat', 10, 30), sign('flat_rise', 10, 30), sign('slow', 0, 39, False),
+      sign('jump', 39, 39),
+      step=np.arange(40.0), loss=np.linspace(2, 1, 40), learning_rate=np.full(40, 0.1),
+  )
+  loss, rate = lrax.plot.monitor(found)
+  draw(loss)
+  assert loss.get_title() == 'plateau'
+  assert labels(loss) == ['training loss', 'flat and 1 more', 'jump']
+  assert list(line(loss, 'flat and 1 more').get_xdata()) == [10, 30]
+  assert list(line(loss, 'jump').get_xdata()) == [39, 39]
+  # They are above every loss.
+  low, high = loss.get_ylim()
+  bars = [np.unique(line(loss, name).get_ydata()) for name in labels(loss)[1:]]
+  heights = low + (high - low) * np.concatenate(bars)
+  assert len(set(heights)) == 2 and min(heights) > 2
+  assert rate.get_ylabel() == 'learning rate'
+  # The same signs on the panels of a history.
+  assert labels(lrax.plot.monitor(recorded(), found)[0])[2:] == labels(loss)[1:]
+
+
+def test_monitor_marks_losses_that_are_not_finite_and_none_that_are_missing():
+  loss = np.linspace(2, 1, STEPS)
+  loss[30:] = NAN
+  loss[5] = INF
+  found = diagnosed(step=np.arange(40.0), loss=loss, verdict='diverging')
+  axes = lrax.plot.monitor(found)[0]
+  draw(axes)
+  gone = line(axes, 'not finite').get_xdata()
+  np.testing.assert_array_equal(gone, [5, *range(30, 40)])
+  seldom = np.where(np.arange(STEPS) % 3 == 0, 1.0, NAN)
+  axes = lrax.plot.monitor(recorded(loss=seldom))[0]
+  assert 'not finite' not in labels(axes)
+  assert len(line(axes, 'training loss').get_xdata()) == 14  # joined, not dots
+  ended = np.where(np.arange(STEPS) < 35, seldom, NAN)
+  axes = lrax.plot.monitor(recorded(loss=ended, validation_loss=None))[0]
+  assert line(axes, 'not finite').get_xdata()[-1] == STEPS
+
+
+def test_monitor_of_many_rows_shows_where_they_go_and_their_extremes():
+  count = 100_000
+  loss = 1 + 0.1 * np.random.default_rng(0).normal(size=count)
+  loss[70_007] = 50.0  # one spike
+  history = lrax.diagnose.history({'step': np.arange(count), 'loss': loss})
+  (axes,) = lrax.plot.monitor(history)
+  faint, medians = axes.lines
+  assert faint.get_ydata().max() == 50 and len(faint.get_xdata()) < 5_000
+  assert 70_007 in faint.get_xdata()
+  # The median of a thousand has a standard error of 0.1 * 1.25 / sqrt(1000) = 0.004.
+  np.testing.assert_allclose(medians.get_ydata(), 1, atol=5 * 0.004)
+  assert medians.get_label() == 'training loss' and len(medians.get_xdata()) == 100
+
+
+def test_monitor_goes_on_axes_that_are_given_and_hides_the_rest():
+  _, axes = plt.subplots(2, 4)
+  drawn = lrax.plot.monitor(recorded(), axes=axes)
+  assert drawn == list(axes.flat[:6])
+  assert not axes.flat[6].axison and axes.flat[5].axison
+  with pytest.raises(ValueError, match='`axes` must be at least 6'):
+    lrax.plot.monitor(recorded(), axes=axes[0])
+
+
+def test_monitor_refuses_what_is_no_history():
+  with pytest.raises(TypeError, match='`result` must be a History or a Diagnosis'):
+    lrax.plot.monitor([{'loss': 1.0}])
+  with pytest.raises(TypeError, match='`diagnosis` must be a Diagnosis or None'):
+    lrax.plot.monitor(recorded(), 'plateau')
+
+
+def test_monitor_does_not_magnify_rounding():
+  rates = np.float32(0.3) * (1 + 1e-7 * np.arange(STEPS))
+  rate = lrax.plot.monitor(recorded(learning_rate=rates))[1]
+  low, high = rate.get_ylim()
+  assert 0.25 < low < 0.29 and 0.31 < high < 0.35
