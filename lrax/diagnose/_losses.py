@@ -41,7 +41,7 @@ def push(
   share = share.astype(dtype)
   # Half of each, so that the difference of two finite numbers is finite.
   half = jnp.where(finite & ~first, loss / 2 - before.mean / 2, 0)
-  mean = jnp.where(first, loss, before.mean + 2 * (share * half))
+  mean = jnp.where(first, loss, (1 - share) * before.mean + share * loss)
   # The variance is (1 - share) * (variance + share * difference ** 2), whose square
   # may overflow where its root does not.
   spread = jnp.hypot(before.deviation / 2, jnp.sqrt(share) * half)
