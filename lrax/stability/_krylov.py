@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from lrax.stability import _flat
 
-_ROWS = 8  # of the basis, at a time
+_ROWS = 4  # of the basis, at a time
+_SHORTER = 0.7  # than which it must not get by orthogonalisation, else: once more
 
 
 class State(NamedTuple):
@@ -53,37 +54,51 @@ def extended(state: State, image: jax.Array) -> State:
   # No more than rounding is left: what the rows span is mapped into itself.
   nothing = 10 * jnp.finfo(vector.dtype).eps * largest
   seed = state.seed + 1 + k.astype(state.seed.dtype)
+  # First the two rows that it is known to have a part in, then all.
+  at = jnp.maximum(k - 1, 0)
+  near = jax.lax.dynamic_slice_in_dim(state.basis, at, min(2, steps))
+  found = near @ vector
+  vector = vector - found @ near
+  column = jnp.zeros(steps, vector.dtype)
+  column = jax.lax.dynamic_update_slice_in_dim(column, found, at, 0)
+  before = _flat.norm(vector)
 
-  def again(carry):
-    turn, column, length, vector = carry
-    vector = jnp.where(turn == 2, noise(seed, vector.size, vector.dtype), vector)
+  def more(carry):
+    turn, _, length, _, _ = carry
+    closed = length <= nothing
+    # Once more where rounding may count; twice more for another vector.
+    again = jnp.where(closed, 4, jnp.where(length < _SHORTER * before, 2, 1))
+    return turn < again
+
+  def orthogonal(carry):
+    turn, column, length, size, vector = carry
+    fresh = turn == 2
+    vector = jnp.where(fresh, noise(seed, vector.size, vector.dtype), vector)
     found, vector = _orthogonal(state.basis, vector, k + 1)
-    column = jnp.where(turn < 2, column + found, column)
-    length = jnp.where(turn < 2, _flat.norm(vector), length)
-    return turn + 1, column, length, vector
+    size = _flat.norm(vector)
+    old = turn < 2
+    column = jnp.where(old, column + found, column)
+    length = jnp.where(old, size, length)
+    return turn + 1, column, length, size, vector
 
-  # Twice; twice more for another vector where nothing is left.
-  one = jnp.ones((), vector.dtype)
-  _, column, length, vector = jax.lax.while_loop(
-      lambda carry: carry[0] < jnp.where(carry[2] <= nothing, 4, 2),
-      again,
-      (0, jnp.zeros(steps, vector.dtype), one, vector),
+  _, column, length, size, vector = jax.lax.while_loop(
+      more, orthogonal, (0, column, before, before, vector)
   )
   closed = length <= nothing
   column, length = column * unit, length * unit
   before = jnp.where(k > 0, state.beside[k - 1], 0)
   defect = column.at[k].set(0).at[k - 1].add(-before)
   lost = jnp.hypot(_flat.norm(defect), jnp.where(closed, length, 0))
-  more = k + 1 < steps
+  room = k + 1 < steps
   place = jnp.minimum(k + 1, steps - 1)
-  row = jnp.where(more, _flat.unit(vector), state.basis[place])
+  row = jnp.where(room, vector / _flat.nonzero(size), state.basis[place])
   return state._replace(
       basis=jax.lax.dynamic_update_index_in_dim(state.basis, row, place, 0),
       diagonal=state.diagonal.at[k].set(column[k]),
       beside=state.beside.at[k].set(jnp.where(closed, 0, length)),
       steps=k + 1,
       defect=jnp.hypot(state.defect, lost),
-      going=more & jnp.isfinite(column).all() & jnp.isfinite(length),
+      going=room & jnp.isfinite(column).all() & jnp.isfinite(length),
   )
 
 
@@ -118,3 +133,23 @@ def _orthogonal(
   zeros = jnp.zeros(steps, vector.dtype)
   blocks = (rows + size - 1) // size
   return jax.lax.fori_loop(0, blocks, block, (zeros, vector))
+
+
+def combined(state: State, columns: jax.Array) -> jax.Array:
+  """(k, size): the vectors whose coordinates are the columns (steps, k).
+
+  Only the rows that there are, are read: zeros are as long in memory.
+  """
+  basis, steps = state.basis, len(state.basis)
+  size = min(_ROWS, steps)
+
+  def block(i, total):
+    at = jnp.minimum(i * size, steps - size)
+    part = jax.lax.dynamic_slice_in_dim(basis, at, size)
+    by = jax.lax.dynamic_slice_in_dim(columns, at, size)
+    # Not once more what the block before had.
+    by = jnp.where(at + jnp.arange(size)[:, None] >= i * size, by, 0)
+    return total + by.T @ part
+
+  start = jnp.zeros((columns.shape[1], basis.shape[1]), basis.dtype)
+  return jax.lax.fori_loop(0, (state.steps + size - 1) // size, block, start)

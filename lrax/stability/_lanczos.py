@@ -68,8 +68,8 @@ def lanczos(
   It stops as soon as the bounds of all the wanted are small enough, or the vectors
   span all there is to find. A multiple eigenvalue is found once, as by any method
   that starts from one vector, unless what that vector spans is exhausted earlier.
-  Keeps `steps` vectors of the size of `params`, against which each new one is made
-  orthogonal, twice.
+  Keeps `steps` vectors of the size of `params`, against all of which each new one is
+  made orthogonal, again where that shortens it.
 
   Formula:
     H V = V T + r e^T, T tridiagonal, V orthonormal
@@ -207,7 +207,7 @@ def _finish(settings: _Settings, space: _flat.Space, state: _State) -> Eigenvalu
       error_bounds=bounds,
       converged=good,
       steps=state.so_far.steps,
-      vectors=space.tree(columns.T @ state.so_far.basis),
+      vectors=space.tree(_krylov.combined(state.so_far, columns)),
   )
 
 
