@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import functools
 import itertools
 from typing import Any
+from typing import NamedTuple
 
 import chex
 import jax
@@ -161,7 +162,7 @@ def task_product(
           'give each device a list of `batches`',
       )
     return StreamedProduct(task, params, state, key, batches)
-  product = functools.partial(_over_batches, task, axis_name)
+  product = _OverBatches(task, axis_name)
   return Partial(product, params, state, key, _groups(task, batches))
 
 
@@ -217,6 +218,16 @@ def _of_batch(task, params, state, key, vector, batch):
 def _added(task, params, state, key, vector, batch, rows, total):
   product = _of_batch(task, params, state, key, vector, batch)
   return jax.tree.map(lambda total, x: total + rows * x, total, product)
+
+
+class _OverBatches(NamedTuple):
+  """A product over batches; those of one task are equal, and compiled once."""
+
+  task: tasks.Task
+  axis_name: Any
+
+  def __call__(self, *arguments: Any) -> chex.ArrayTree:
+    return _over_batches(*self, *arguments)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

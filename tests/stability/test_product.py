@@ -177,6 +177,16 @@ def test_batches_are_weighted_by_their_length():
     np.testing.assert_allclose(flat(product(VECTOR)), first, **CLOSE)
 
 
+def test_products_of_one_task_are_one_program():
+  task = tasks.tumours()
+  params, _ = task.start(jax.random.key(0))
+  kinds = {
+      jax.tree.structure(stability.task_product(task, at))
+      for at in (params, jax.tree.map(jnp.ones_like, params))
+  }
+  assert len(kinds) == 1  # what jax.jit looks a program up by
+
+
 def test_drawn_batches_are_the_same_each_time():
   drawn = tasks.Drawn(
       lambda key: (jax.random.normal(key, (4, 3)), jnp.zeros(4)), batches=3
