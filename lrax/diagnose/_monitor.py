@@ -26,7 +26,7 @@ def monitor(
     inner: optax.GradientTransformation | optax.MultiSteps,
     groups: Sequence[str] | Mapping[str, str] | None = None,
     *,
-    every: int = 200,
+    every: int = 250,
     samples: int | None = 2**16,
     decay: Numeric = 0.99,
 ) -> optax.GradientTransformationExtraArgs:

@@ -126,7 +126,6 @@ def test_the_first_update_has_no_cosine_and_all_the_rest(watched):
 
 INNERS = {
     'chain': lambda: optax.chain(optax.clip_by_global_norm(0.5), optax.adamw(0.01)),
-    'guard': lambda: lrax.guard(lrax.adamw(0.01), 'roll_back'),
     'polyak': lambda: lrax.sgd(lrax.control.polyak()),
     'schedule-free': lambda: lrax.schedule_free_adamw(0.01),
 }
