@@ -31,8 +31,18 @@ class Space(NamedTuple):
     return jnp.result_type(*self.dtypes)
 
   def vector(self, tree: chex.ArrayTree) -> jax.Array:
-    """(size,): all numbers of a tree, one leaf after another."""
+    """(size,): all numbers of a tree, one leaf after another.
+
+    Raises:
+      ValueError: they are no real numbers of these shapes.
+    """
     leaves = self.treedef.flatten_up_to(tree)
+    for leaf, shape in zip(leaves, self.shapes):
+      if jnp.shape(leaf) != shape or jnp.iscomplexobj(leaf):
+        raise ValueError(
+            f'product: must return real numbers of the shape {shape} of its vector,'
+            f' got {jnp.result_type(leaf)} of shape {jnp.shape(leaf)}.'
+        )
     return jnp.concatenate([jnp.ravel(x).astype(self.dtype) for x in leaves])
 
   def tree(self, vector: jax.Array) -> chex.ArrayTree:

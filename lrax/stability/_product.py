@@ -44,7 +44,9 @@ def hessian_product(
       into `loss`, by `functools.partial`.
     axis_name: under `jax.shard_map` or `jax.pmap`, the axis over whose devices the
       Hessian is averaged, where each has its own share of the data and `loss` is
-      the mean over that share. None for a loss that is already the same on all.
+      the mean over that share. None in `jax.shard_map` for a loss that takes the
+      mean over devices itself; under `jax.pmap` or with `check_vma=False` name the
+      axis even so, since JAX differentiates such a mean as a sum there.
 
   Returns:
     `product(v)`, a `jax.tree_util.Partial`: from a pytree like `params`, of any
@@ -53,8 +55,8 @@ def hessian_product(
   Raises:
     TypeError: `loss` is not callable, is no real scalar, or a parameter is no real
       floating-point array.
-    ValueError: there are no parameters; or, from a product, a vector of another
-      structure.
+    ValueError: there are no parameters; `loss` is a mean over `axis_name` itself
+      where JAX knows that; or, from a product, a vector of another structure.
 
   Source:
     Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994.
@@ -142,18 +144,21 @@ def _callable(owner: str, name: str, value: Any) -> None:
 
 @jax.jit
 def _apply(linear, zeros, vector):
-  return linear(jax.tree.map(lambda z, x: jnp.asarray(x, z.dtype), zeros, vector))
+  alike = lambda z, x: _varied(jnp.asarray(x, z.dtype), _varying(z))
+  return linear(jax.tree.map(alike, zeros, vector))
 
 
 @jax.jit
 def _zeros(params):
-  """A scalar of each parameter's wide dtype."""
-  return jax.tree.map(lambda x: jnp.zeros((), _flat.wide_dtype(x)), params)
+  """A scalar of each parameter's wide dtype, over the same devices."""
+  zero = lambda x: _varied(jnp.zeros((), _flat.wide_dtype(x)), _varying(x))
+  return jax.tree.map(zero, params)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _hessian(loss, axis_name, params, args):
-  gradient = jax.grad(lambda params: loss(params, *args))
+  local = lambda params: own_loss('hessian_product', loss(params, *args), axis_name)
+  gradient = jax.grad(local)
   return _linearised(gradient, axis_name, params)
 
 
@@ -165,7 +170,9 @@ def _gauss_newton(predict, loss, axis_name, params, args):
       lambda params: predict(params, *args), own(params, axis_name)
   )
   backwards = jax.linear_transpose(forwards, own(params, axis_name))
-  gradient = jax.grad(lambda outputs: loss(outputs, *args))
+  gradient = jax.grad(lambda outputs: own_loss(
+      'gauss_newton_product', loss(outputs, *args), axis_name
+  ))
   curve = jax.linearize(gradient, outputs)[1]
   chained = lambda vector: averaged(
       backwards(curve(forwards(own(vector, axis_name))))[0], axis_name
@@ -180,10 +187,36 @@ def _linearised(gradient, axis_name, params):
 
 def own(params: chex.ArrayTree, axis_name: Any) -> chex.ArrayTree:
   """The parameters as this device's own, so that its gradient stays its own."""
-  params = _flat.widened(params)
+  own = lambda x: _varied(x, _tracked(axis_name))
+  return jax.tree.map(own, _flat.widened(params))
+
+
+def own_loss(owner: str, loss: Any, axis_name: Any) -> Any:
+  """The loss, refused where it is the same on all devices already."""
+  if _tracked(axis_name) - _varying(jnp.asarray(loss)):
+    raise _checks.refuse(
+        owner, 'loss', "the mean over one device's share where `axis_name` is given",
+        f'one that is the same over {axis_name!r}',
+        'leave out its own mean over devices, or `axis_name`',
+    )
+  return loss
+
+
+def _tracked(axis_name: Any) -> frozenset[Any]:
+  """The axes over which JAX knows whether a value differs; not all ways to map do."""
   if axis_name is None:
-    return params
-  return jax.lax.pcast(params, axis_name, to='varying')
+    return frozenset()
+  return _varying(jax.lax.axis_index(axis_name))
+
+
+def _varying(x: Any) -> frozenset[Any]:
+  return jax.typeof(x).manual_axis_type.varying
+
+
+def _varied(x: jax.Array, axes: frozenset[Any]) -> jax.Array:
+  """`x` as an array that may differ along these axes, for JAX's bookkeeping."""
+  missing = tuple(axes - _varying(x))
+  return jax.lax.pcast(x, missing, to='varying') if missing else x
 
 
 def averaged(tree: chex.ArrayTree, axis_name: Any) -> chex.ArrayTree:

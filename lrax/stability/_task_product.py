@@ -20,6 +20,7 @@ from lrax import _checks
 from lrax import tasks
 from lrax.stability import _flat
 from lrax.stability import _product
+from lrax.stability import _rows
 
 
 class StreamedProduct:
@@ -78,7 +79,7 @@ class StreamedProduct:
     params, state, key = self._at
     total, weight = jax.tree.map(jnp.zeros_like, params), 0
     for index, batch in enumerate(_once(self._task, self._batches)):
-      rows = _length(batch)
+      rows = _rows.rows(batch)
       place = jax.random.fold_in(key, index)
       total = _added(self._task, params, state, place, vector, batch, rows, total)
       weight += rows
@@ -115,7 +116,8 @@ def task_product(
     batches: at most so many of a pass, a whole number >= 1; None for all. Or a
       list of batches to take instead of those of `task.train`; they may be traced.
     axis_name: under `jax.shard_map` or `jax.pmap`, the axis over whose devices to
-      average, where each gives its own share as `batches`, all shares alike.
+      average, where each gives its own share as `batches`, all shares alike, and
+      the loss is the mean over that share.
 
   Returns:
     `product(v)`, as of `hessian_product`, or a `StreamedProduct` where batches come
@@ -125,7 +127,8 @@ def task_product(
     TypeError: `task` is no Task, `batches` of another kind, or a parameter is no
       real floating-point array.
     ValueError: there are no parameters or no batches, `state` is missing, or a
-      number is out of range.
+      number is out of range; or, from a product, the loss is a mean over
+      `axis_name` itself.
 
   Source:
     Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994.
@@ -183,11 +186,6 @@ def _once(task: tasks.Task, batches: int | list[Any] | None) -> Iterator[Any]:
     )
 
 
-def _length(batch: Any) -> int:
-  leaves = jax.tree.leaves(batch)
-  return int(np.shape(leaves[0])[0]) if leaves and np.ndim(leaves[0]) else 1
-
-
 def _groups(task: tasks.Task, batches: int | list[Any] | None) -> list[tuple[Any, ...]]:
   """(batches, their places, their length) for each shape of batches, stacked."""
   found: dict[Any, list[tuple[int, Any]]] = {}
@@ -198,7 +196,7 @@ def _groups(task: tasks.Task, batches: int | list[Any] | None) -> list[tuple[Any
   for members in found.values():
     places, same = zip(*members)
     stacked = jax.tree.map(_stacked, *same)
-    groups.append((stacked, jnp.asarray(places), _length(same[0])))
+    groups.append((stacked, jnp.asarray(places), _rows.rows(same[0])))
   return groups
 
 
@@ -207,16 +205,18 @@ def _stacked(*arrays: Any) -> jax.Array:
   return jnp.asarray(np.stack(arrays)) if known else jnp.stack(arrays)
 
 
-def _of_batch(task, params, state, key, vector, batch):
+def _of_batch(task, axis_name, params, state, key, vector, batch):
   """The Hessian of one batch's loss by a vector."""
-  loss = lambda params: task.training_loss(params, state, batch, key)[0]
+  loss = lambda params: _product.own_loss(
+      'task_product', task.training_loss(params, state, batch, key)[0], axis_name
+  )
   vector = jax.tree.map(lambda p, x: jnp.asarray(x, p.dtype), params, vector)
   return jax.jvp(jax.grad(loss), (params,), (vector,))[1]
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _added(task, params, state, key, vector, batch, rows, total):
-  product = _of_batch(task, params, state, key, vector, batch)
+  product = _of_batch(task, None, params, state, key, vector, batch)
   return jax.tree.map(lambda total, x: total + rows * x, total, product)
 
 
@@ -240,7 +240,7 @@ def _over_batches(task, axis_name, params, state, key, groups, vector):
     def add(total, one, rows=rows):
       batch, place = one
       place = jax.random.fold_in(key, place)
-      product = _of_batch(task, params, state, place, vector, batch)
+      product = _of_batch(task, axis_name, params, state, place, vector, batch)
       return jax.tree.map(lambda total, x: total + rows * x, total, product), None
 
     total, _ = jax.lax.scan(add, total, (batches, places))

@@ -245,3 +245,12 @@ def test_power_iteration_says_where_two_signs_tie():
   assert not found.converged and found.steps == 1000
   truth = np.array([2.0, -2.0, 1.0])
   assert nearest(found.values, truth)[0] <= found.error_bounds[0]
+
+
+@pytest.mark.parametrize('product', [
+    lambda v: v.T, lambda v: v[0], lambda v: v * 1j,
+], ids=['transposed', 'a part', 'complex'])
+def test_a_product_of_another_space_is_refused(product):
+  params = jnp.ones((2, 3))
+  with pytest.raises(ValueError, match='real numbers of the shape'):
+    stability.lanczos(product, params, jax.random.key(0))

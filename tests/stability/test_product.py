@@ -146,6 +146,34 @@ def test_over_devices_it_is_that_of_all_examples(way):
   np.testing.assert_allclose(largest, np.linalg.eigvalsh(matrix)[-1:], rtol=1e-3)
 
 
+@pytest.mark.parametrize('way', ['checked', 'unchecked', 'pmap'])
+def test_a_mean_over_devices_in_the_loss_is_right_or_refused(way):
+  """JAX differentiates it as a sum where it does not know what is the same."""
+  reduced = lambda params, batch: jax.lax.pmean(loss(params, batch), 'd')
+  mesh = jax.sharding.Mesh(jax.devices()[:2], ('d',))
+  spec = jax.sharding.PartitionSpec
+  want = dense(lambda params: loss(params, (INPUTS, TARGETS))) @ flat(VECTOR)
+
+  def mapped(axis_name):
+    take = lambda params, batch: stability.hessian_product(
+        reduced, params, batch, axis_name=axis_name
+    )(VECTOR)
+    if way == 'pmap':
+      over = jax.pmap(take, axis_name='d', in_axes=(None, 0))
+      return jax.tree.map(lambda x: x[1], over(PARAMS, shares()))
+    over = jax.jit(jax.shard_map(
+        take, mesh=mesh, in_specs=(spec(), spec('d')), out_specs=spec(),
+        check_vma=way == 'checked',
+    ))
+    return over(PARAMS, (INPUTS, TARGETS))
+
+  named = None if way == 'checked' else 'd'
+  np.testing.assert_allclose(flat(mapped(named)), want, **CLOSE)
+  if way == 'checked':
+    with pytest.raises(ValueError, match='leave out its own mean'):
+      mapped('d')
+
+
 # --- tasks -------------------------------------------------------------------
 
 
@@ -175,6 +203,14 @@ def test_batches_are_weighted_by_their_length():
     product = stability.task_product(task(train), PARAMS, batches=1)
     first = multiplied(lambda params: loss(params, (INPUTS[:4], TARGETS[:4])))
     np.testing.assert_allclose(flat(product(VECTOR)), first, **CLOSE)
+
+
+def test_a_batch_counts_by_its_first_array_with_an_axis():
+  batches = [{'a': np.float32(1), 'x': np.ones(n, np.float32)} for n in (2, 1)]
+  square = lambda w, batch, key: len(batch['x']) * w**2 / 2
+  made = task(tasks.Stream(lambda seed: batches), square, init=lambda key: 1.0)
+  product = stability.task_product(made, 1.0)
+  assert float(product(1.0)) == pytest.approx((2 * 2 + 1 * 1) / 3, rel=1e-6)
 
 
 def test_products_of_one_task_are_one_program():
