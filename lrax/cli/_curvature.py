@@ -49,6 +49,13 @@ class Curvature:
   advice: Any = None
 
   @property
+  def lost(self) -> int | None:
+    """The updates after which the training's loss was first not finite."""
+    if self.curve is None or np.isfinite(self.curve.losses).all():
+      return None
+    return int(self.curve.steps[np.argmin(np.isfinite(self.curve.losses))])
+
+  @property
   def edge(self) -> float:
     """The sharpness of which the rate is the limit."""
     assert self.limit is not None
@@ -102,7 +109,13 @@ class Curvature:
     assert self.limit is not None
     when = f'After {self.steps} updates at {self.learning_rate:.4g}'
     said = [f'{when if self.steps else "Before any training"}: {self.limit}']
-    if math.isfinite(self.limit.learning_rate):
+    if self.lost is not None:
+      said.insert(0, (
+          f'The training is lost: after {self.lost} updates at {self.learning_rate:.4g}'
+          ' its loss is not finite, and what follows is of where that has led. Lower'
+          ' --rate, or look at the limit at its start with --optimizer sgd --steps 0.'
+      ))
+    elif math.isfinite(self.limit.learning_rate):
       said.append(_judged(self.learning_rate, self.limit))
     said.append(str(self.noise))
     if self.advice is not None:

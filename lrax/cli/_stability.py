@@ -56,7 +56,7 @@ def stability(
 
   It trains first, since what divides by second moments, as Adam does, has no
   limit before, and follows the sharpness meanwhile. Ends with 0; 1 where the
-  curvature is not finite; 2 for a bad call or task; 130 after Ctrl-C, with what
+  training's loss or the curvature is not finite; 2 for a bad call or task; 130 after Ctrl-C, with what
   was finished in --out.
   """
   report = _report.Report('stability', out)
@@ -98,7 +98,8 @@ def stability(
       report.save(found, found.to_dict(), found.draw)
     title = f'{found.task}, {optimizer}, after {steps} updates'
     report.close(title, _curvature.COLUMNS, found.cells(), found.verdict)
-    if found.limit is None or math.isnan(found.limit.learning_rate):
+    unknown = found.limit is None or math.isnan(found.limit.learning_rate)
+    if unknown or found.lost is not None:
       raise SystemExit(1)
 
 

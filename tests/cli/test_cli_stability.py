@@ -151,6 +151,21 @@ def test_where_the_training_is_not_finite_it_says_so_and_ends_with_1(
   assert found()['limit']['learning_rate'] is None
 
 
+@pytest.mark.usefixtures('brief')
+def test_a_training_that_is_lost_is_not_called_stable(monkeypatch, capsys):
+  """The curvature of a parabola is finite even where its parameters are not."""
+  code = run(
+      monkeypatch, 'stability', f'{OWN}:arrays', '--optimizer', 'sgd', '--rate', '100',
+      '--steps', '40',
+  )
+  said = capsys.readouterr().out
+  assert code == 1
+  curve = found()['curve']
+  first = curve['steps'][curve['losses'].index(None)]
+  assert f'The training is lost: after {first} updates at 100 its loss' in said
+  assert 'stable here' not in said and 'times as high' not in said
+
+
 @pytest.mark.parametrize(
     'arguments, words',
     [
