@@ -22,6 +22,7 @@ class _Known(NamedTuple):
   """What the log tells of the rate and of the length of the run."""
 
   rate: float | None  # the largest that was logged
+  last: float | None  # the one logged last
   steps: int | None  # updates up to the last row; None where none were counted
   falls: bool  # whether the rate falls to the end
   optimizer: _optimizer.Written
@@ -83,8 +84,8 @@ def _known(log: _log.Log, optimizer: _optimizer.Written) -> _Known:
   if log.unit == 'updates' and len(log) and log.step[-1] >= 1:
     steps = min(int(log.step[-1]), 2**31 - 1)
   falls = len(rates) > 1 and rates[-1] < 0.5 * rates.max()
-  rate = float(rates.max()) if len(rates) else None
-  return _Known(rate, steps, falls, optimizer)
+  rate, last = (float(rates.max()), float(rates[-1])) if len(rates) else (None, None)
+  return _Known(rate, last, steps, falls, optimizer)
 
 
 def _diverging(known: _Known) -> tuple[list[str], str, str]:
@@ -110,7 +111,7 @@ def _too_low(known: _Known) -> tuple[list[str], str, str]:
 
 
 def _plateau(known: _Known) -> tuple[list[str], str, str]:
-  rate = known.times(1)
+  rate = known.times(1) if known.last is None else f'{known.last:.2g}'
   if known.steps is None:
     reduced = 'lrax.control.reduce_on_plateau(0.3, patience=5, signal="report")'
     return [], known.optimizer.code(f'{rate} * {reduced}'), (
@@ -127,7 +128,7 @@ def _plateau(known: _Known) -> tuple[list[str], str, str]:
 
 
 def _overfitting(known: _Known) -> tuple[list[str], str, str]:
-  rate = known.times(1)
+  rate = known.policy(1, warmup=False) if known.falls else known.times(1)
   stop = 'lrax.control.early_stop(patience=5, signal="report")'
   policy = f'{rate} * {stop}'
   decay = known.optimizer.arguments.get('weight_decay')

@@ -9,6 +9,8 @@ import pytest
 
 import lrax
 from lrax import optimizers
+from lrax.diagnose import _optimizer
+from lrax.diagnose import _remedy
 from lrax.diagnose import diagnose
 
 STEPS = np.arange(300)
@@ -86,6 +88,16 @@ def test_a_schedule_stays_one():
   cosine = 0.05 * (1 + np.cos(np.pi * STEPS / 300))
   found = diagnose(**TROUBLES['too low'], learning_rate=cosine, step=STEPS)
   assert 'lrax.cosine_annealing(1, steps=299)' in found.remedy
+  written = _optimizer.Written('sgd')
+  stopped = _remedy.remedy('overfitting', found.log, written).code
+  assert 'lrax.cosine_annealing(0.1, steps=299) * lrax.control.early_stop(' in stopped
+
+
+def test_a_plateau_is_left_from_the_rate_that_it_is_at():
+  rate = np.where(STEPS < 30, 0.1, 0.02)
+  log = diagnose(**TROUBLES['plateau'], learning_rate=rate, step=STEPS).log
+  code = _remedy.remedy('plateau', log, _optimizer.Written('sgd')).code
+  assert 'lrax.constant(0.02).cooldown(299, steps=59)' in code
 
 
 def test_more_weight_decay_where_the_optimizer_has_it():
