@@ -56,8 +56,8 @@ def stability(
 
   It trains first, since what divides by second moments, as Adam does, has no
   limit before, and follows the sharpness meanwhile. Ends with 0; 1 where the
-  training's loss or the curvature is not finite; 2 for a bad call or task; 130 after Ctrl-C, with what
-  was finished in --out.
+  training's loss or the curvature is not finite; 2 for a bad call or task; 130
+  after Ctrl-C, with what was finished in --out.
   """
   report = _report.Report('stability', out)
   done: list[str] = []
