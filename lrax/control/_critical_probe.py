@@ -9,6 +9,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from lrax import _checks
+
+trials = _checks.number(
+    'a whole number >= 1 and < 2**31',
+    lambda x: 1 <= x < 2**31,
+    'count evaluations of the loss',
+    whole=True,
+)
 # Of the loss's numbers: a mean over a batch has rounded more than once.
 _ROUNDINGS = 4
 
@@ -50,13 +58,15 @@ def probe(
     after: the loss after a step of this rate.
     value: the loss before it.
     tolerance: what it may rise by chance.
-    start: the first rate tried, > 0.
+    start: the first rate tried, > 0; the smallest normal number at least.
     rtol: the relative width at which to stop, > 0.
     most: the most evaluations.
     highest: no higher rate is tried; None for the largest number.
     active: whether to search at all.
   """
   dtype = start.dtype
+  # Half or twice of a number that is subnormal is 0 where those are flushed to 0.
+  start = jnp.maximum(start, jnp.finfo(dtype).tiny)
   top = jnp.asarray(jnp.finfo(dtype).max if highest is None else highest, dtype)
 
   def following(found: Probe) -> jax.Array:

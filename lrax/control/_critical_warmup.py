@@ -16,12 +16,6 @@ from lrax.control import _closed_loop
 from lrax.control import _critical_probe
 from lrax.control._guard_branch import branch
 
-_trials = _checks.number(
-    'a whole number >= 1 and < 2**31',
-    lambda x: 1 <= x < 2**31,
-    'count evaluations of the loss',
-    whole=True,
-)
 _fraction = _checks.number(
     'a number in (0, 1]', lambda x: 0 < x <= 1, 'the share of the critical rate to take'
 )
@@ -51,7 +45,7 @@ def _start(*, peak_value, init_value, **_) -> tuple[Any, CriticalWarmupMemory]:
     fraction=_fraction,
     patience=_checks.positive_steps,
     warmup_steps=_checks.optional(_checks.positive_steps),
-    max_trials=_trials,
+    max_trials=_critical_probe.trials,
 )
 def critical_warmup(
     memory: CriticalWarmupMemory,
@@ -77,8 +71,11 @@ def critical_warmup(
   parameters that gives the loss on the same batch, with the same dropout. The
   updates may be those of any optimizer. It multiplies a schedule of what comes
   after: `lrax.control.critical_warmup(0.1) * lrax.cosine_annealing(1.0, 10_000)`.
-  It does not go into `optax.partition`, whose groups do not see all of the
-  parameters.
+  Let that schedule stay at or below 1: the search knows only its own factor, and
+  `critical_warmup(1.0) * lrax.constant(3.0)` takes three times the rate that was
+  found safe. `optax.inject_hyperparams` does not pass `params` on, without which
+  there is nothing to step from: put it into `lrax.adam` or a chain instead. It does
+  not go into `optax.partition`, whose groups do not see all of the parameters.
 
   Under `jax.pmap` or `jax.shard_map` wrap the policy in
   `lrax.control.averaged(..., axis_name=...)`, which averages the loss and

@@ -16,13 +16,6 @@ from lrax._types import Numeric
 from lrax.control import _along
 from lrax.control import _critical_probe
 
-_whole = _checks.number(
-    'a whole number >= 1 and < 2**31',
-    lambda x: 1 <= x < 2**31,
-    'count evaluations of the loss',
-    whole=True,
-)
-
 
 class CriticalLearningRate(NamedTuple):
   """The critical rate along a direction, and how far it may be trusted."""
@@ -74,7 +67,8 @@ def critical_learning_rate(
     params: the parameters; they are stepped in their own dtype, as a run does.
     direction: what the step goes against, a tree like `params`; None for the
       gradient. Of the updates of an optimizer at the rate r it is -updates / r.
-    init_value: the first rate tried, a finite number > 0.
+    init_value: the first rate tried, a finite number > 0; one that is smaller than
+      the smallest normal number of its dtype counts as that.
     rtol: the relative width of the bracket to stop at, a finite number > 0.
     max_trials: the most losses, a whole number >= 1; 200 cross all of float32.
 
@@ -111,7 +105,7 @@ def critical_learning_rate(
   dtype = _types.rate_dtype()
   start = jnp.asarray(_checks.positive(owner, 'init_value', init_value), dtype)
   rtol = jnp.asarray(_checks.positive(owner, 'rtol', rtol), dtype)
-  most = _whole(owner, 'max_trials', max_trials)
+  most = _critical_probe.trials(owner, 'max_trials', max_trials)
   _floating(owner, 'params', params)
   kind = jax.eval_shape(loss, params)
   value = _along.scalar(owner, 'loss', loss(params))
@@ -132,10 +126,11 @@ def critical_learning_rate(
   bracketed = (found.lower > 0) & jnp.isfinite(found.upper)
   rate = jnp.where(bracketed, found.lower / 2 + found.upper / 2, found.upper)
   rate = jnp.where((slope < 0) | (found.lower == 0), 0, rate)
-  # Where the loss is level its slope is about as steep as at the start: a loss
-  # that is off by its rounding moves the rate by that over the slope.
+  # Where the loss is level its slope is about as steep as at the start: what the
+  # loss is off by moves the rate by that over the slope. It is the rise that is let
+  # pass, of one rounding, and as much for the loss there, which is rounded itself.
   wide = jnp.where(bracketed, found.upper / 2 - found.lower / 2, jnp.inf)
-  error = wide + rounding / jnp.where(downhill, slope, 1)
+  error = wide + 2 * rounding / jnp.where(downhill, slope, 1)
   return CriticalLearningRate(
       learning_rate=jnp.where(known, rate, jnp.nan),
       error=jnp.where(downhill & known, error, jnp.nan),

@@ -21,6 +21,7 @@ from lrax.stability import _preconditioned
 from lrax.stability import _probe
 from lrax.stability import _product
 from lrax.stability import _recognise
+from lrax.stability import _rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -219,9 +220,7 @@ def _batches(task: tasks.Task) -> list[tuple[Any, int]]:
         f'follow_sharpness: `train` of {task.name} must have a batch, got none;'
         ' `batches` of a Stream must make a new iterator each time.'
     )
-  first = lambda batch: np.shape(jax.tree.leaves(batch)[0])
-  sizes = [first(b)[0] if first(b) else 1 for b in found]
-  return [(jax.tree.map(jnp.asarray, b), size) for b, size in zip(found, sizes)]
+  return [(jax.tree.map(jnp.asarray, b), _rows.rows(b)) for b in found]
 
 
 class _Run:

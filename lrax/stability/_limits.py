@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+from jax.core import Tracer
 import jax.numpy as jnp
 
 from lrax import _checks
@@ -105,7 +106,8 @@ def stability_limit(
   method = _method(owner, 'method', method)
   momentum = _checks.decay(owner, 'momentum', momentum)
   decay = _checks.non_negative(owner, 'weight_decay', weight_decay)
-  if method in WITHOUT_MOMENTUM and isinstance(momentum, float) and momentum:
+  known = not isinstance(momentum, Tracer)
+  if method in WITHOUT_MOMENTUM and known and momentum:
     raise _checks.refuse(
         owner, 'momentum', f'0 for {method!r}', momentum,
         "with momentum the method is 'heavy ball' or 'nesterov'",
@@ -128,7 +130,6 @@ def limit(sharpness: Any, gain: Any, momentum: Any, decay: Any = 0.0) -> Any:
   return jnp.where(jnp.isnan(steepness), jnp.nan, found)
 
 
-def edge(learning_rate: Any, gain: Any, momentum: Any) -> float:
-  """The sharpness, decay included, of which `learning_rate` is the limit."""
-  rate = float(learning_rate)
-  return 2 * (1 + momentum) / (gain * rate) if rate > 0 else float('inf')
+def edge(learning_rate: float, gain: float, momentum: float) -> float:
+  """The sharpness, decay included, of which `learning_rate` > 0 is the limit."""
+  return 2 * (1 + momentum) / (gain * learning_rate)

@@ -13,6 +13,7 @@ import numpy as np
 from lrax import _checks
 from lrax import tasks
 from lrax._types import Numeric
+from lrax.stability import _limits
 from lrax.stability import _preconditioned
 from lrax.stability import _probe
 from lrax.stability import _recognise
@@ -123,15 +124,21 @@ def max_stable_learning_rate(
     with the gains of `stability_limit`; l2 is a decay that is part of the gradient,
     weight_decay a decoupled one for a rate of 1. P is what Adam and its kin divide
     by in the state given, (1 - b1 ** t) * (sqrt(nu / (1 - b2 ** t)) + eps) after t
-    updates, and 1 for others. A decay that no rate scales, of d a step, multiplies P
+    updates, and 1 for others. Adamax divides by nu for the root, and the P of Nadam,
+    whose gradient and momentum have bias corrections of their own early in a run, is
+    that of both at the limit. A decay that no rate scales, of d a step, multiplies P
     by 1 - d / 2 and divides weight_decay by it.
 
   Args:
     task: what is trained; see `task_product` for what is done with its batches.
     params: where: a pytree of real floating-point arrays.
     optimizer: a function of the rate that returns an optimizer, such as
-      `lrax.adamw`, a text such as 'sgd(momentum=0.9)', or a transformation. A rate
-      that is part of one counts as 1 only where lrax's policies show it.
+      `lrax.adamw`, a text such as 'sgd(momentum=0.9)', or a made transformation.
+      A made one of lrax's shows its rate, and the limit is of that. One of Optax's
+      does not: the limit is then of all the factors of its updates together, so
+      that `optax.sgd(0.1)` and `optax.chain(optax.scale(10.0), optax.sgd(0.1))`
+      both have 2 / sharpness, to compare with 0.1 and with 1. A function must not
+      make an Optax schedule of its rate.
     state: what is not trained, as `task.start` gives it; needed if the task is
       stateful.
     opt_state: the optimizer's state after some updates, for those that divide by
@@ -147,8 +154,9 @@ def max_stable_learning_rate(
 
   Raises:
     TypeError: an argument is of the wrong kind.
-    ValueError: an argument is out of range, the optimizer has no known limit, or
-      `opt_state` is missing or of another optimizer.
+    ValueError: an argument is out of range; the optimizer has no known limit, or is
+      a function that makes an Optax schedule; or `opt_state` is missing or of
+      another optimizer.
 
   Source:
     See `stability_limit`; preconditioned: Cohen et al., "Adaptive Gradient Methods
@@ -187,7 +195,7 @@ def max_stable_learning_rate(
   )
   sharpness, error = float(sharpness), float(error)
   rates = [
-      float(2 * (1 + method.momentum) / (method.gain * s)) if s > 0 else math.inf
+      float(_limits.limit(s, method.gain, method.momentum))
       for s in (sharpness, sharpness + error, sharpness - error)
   ]
   if not math.isfinite(sharpness):
@@ -218,7 +226,10 @@ def _assumptions(
       ' gradient of the whole training loss.'
   ]
   if method.adaptive:
-    said.append('The second moments are held as they are in the state given.')
+    said.append(
+        'The second moments and their bias corrections are held as they are in the'
+        ' state given.'
+    )
   if batches is not None or not isinstance(task.train, tasks.Arrays):
     said.append(
         'The curvature is that of the batches read, which may differ from that of'

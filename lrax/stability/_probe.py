@@ -19,8 +19,8 @@ from lrax.state import _nodes
 
 KNOWN = (
     'gradient descent, with momentum (sgd), an average of gradients (optax.ema) or'
-    " Nesterov's; adam, adamw, nadam, nadamw, radam, amsgrad, yogi and rmsprop; each"
-    ' with weight decay'
+    " Nesterov's; adam, adamw, adamax, adamaxw, nadam, nadamw, radam, amsgrad, yogi and"
+    ' rmsprop; each with weight decay'
 )
 MOMENTA = ('TraceState', 'EmaState')
 SQUARES = (
@@ -28,8 +28,9 @@ SQUARES = (
     'ScaleByRmsWithCountState',
 )
 SQUARED = ('nu', 'nu_max')
+_SCHEDULES = ('ScaleByScheduleState', 'WrappedScheduleState')
 _NEUTRAL = (
-    'LearningRateState', 'ScaleByScheduleState', 'WrappedScheduleState',
+    'LearningRateState', *_SCHEDULES,
     'InjectHyperparamsState', 'InjectStatefulHyperparamsState',
 )
 LATE = 2**30  # updates after which an average has forgotten its start
@@ -50,6 +51,13 @@ class Probe:
     squares = [k for k in kinds if k in SQUARES]
     if other or len(momenta) > 1 or len(squares) > 1:
       raise self.refuse(f"with the states {', '.join(other or kinds)}")
+    scheduled = [k for k in kinds if k in _SCHEDULES]
+    if scheduled and not self.fixed:
+      raise _checks.refuse(
+          owner, 'optimizer', 'a function that makes an optimizer of the fixed rate'
+          ' that it is given', f'{name_of(optimizer)}, with the state {scheduled[0]} of'
+          ' a schedule', 'give the rate itself: a limit is of the rate of one update',
+      )
     self.square = squares[0] if squares else None
     self.momentum = momenta[0] if momenta else None
     for node in self.moments(self.first).values():
@@ -130,7 +138,14 @@ class Probe:
     if self.visible:
       state = lrax_state.set_learning_rate(state, float(rate))
     update = self._updates[min(rate, len(self._updates)) - 1]
-    updates, state = update(or_zeros(gradient), state, or_zeros(params))
+    try:
+      updates, state = update(or_zeros(gradient), state, or_zeros(params))
+    except TypeError as error:
+      if 'keyword-only argument' not in str(error):
+        raise
+      raise self.refuse(
+          'whose update needs more than gradients and parameters'
+      ) from error
     return jax.tree.map(jnp.negative, updates), self.moments(state)
 
 

@@ -16,15 +16,19 @@ from typing import NamedTuple
 
 import chex
 import jax
-from jax.core import Tracer
 import jax.numpy as jnp
 import numpy as np
 
-from lrax import _checks
+from lrax.stability import _divisors
 from lrax.stability import _probe
+from lrax.stability._divisors import RTOL
+from lrax.stability._divisors import typical
 
-# Updates are in float32, and a momentum may be in bfloat16, off by up to 0.4%.
-_RTOL, _COARSE = 1e-3, 0.02
+# A momentum in bfloat16 is off by up to 0.4%, and a ratio of two of them by more.
+_COARSE = 0.02
+# Parameters at which the gradient must do as much as at 0: unlike it in norm, and
+# above the floors of norms (1e-3 in Optax).
+_SIZES = (1.0, 0.25)
 
 
 class Method(NamedTuple):
@@ -71,6 +75,7 @@ def identify(owner: str, optimizer: Any, params: chex.ArrayTree) -> Method:
     raise probe.refuse(
         'whose updates are not in proportion to small gradients, or are 0'
     )
+  _refuse_scaled(probe, first)
 
   momentum, ahead = _momentum(
       probe, second, gains, of_momentum, after_first, after_momentum, first
@@ -82,12 +87,16 @@ def identify(owner: str, optimizer: Any, params: chex.ArrayTree) -> Method:
   rated, fixed = _decoupled(probe, level, of_params, l2, gains)
 
   if probe.square:
-    kept = _kept_squares(probe)
-    divide = lambda state: _divisors(probe, state, kept, momentum, ahead, factor)
+    kept = _divisors.kept_squares(probe)
+    divide = lambda state: _divisors.of_state(
+        probe, state, kept, momentum, ahead, factor
+    )
   else:
     constant = jax.tree.map(lambda x: x / factor, gains)
     divide = lambda state: constant
-  unit = _unit(probe, gains, factor) if probe.fixed and not probe.visible else 1.0
+  unit = 1.0
+  if probe.fixed and not probe.visible:
+    unit = _divisors.unit(probe, gains, factor)
   # A decay that no rate scales, of d a step, leaves 1 - d / 2 of the limit.
   room = jax.tree.map(lambda d: 1 - d / 2, fixed)
   if any(jnp.any(x <= 0) for x in jax.tree.leaves(room)):
@@ -107,27 +116,37 @@ def identify(owner: str, optimizer: Any, params: chex.ArrayTree) -> Method:
   )
 
 
-def _shapes(tree: chex.ArrayTree) -> chex.ArrayTree:
-  return jax.tree.map(jnp.shape, tree)
-
-
 def _ratio(tree: chex.ArrayTree, by: chex.ArrayTree) -> chex.ArrayTree:
   return jax.tree.map(lambda x, y: x / y, tree, by)
 
 
 def _close(tree: chex.ArrayTree, other: chex.ArrayTree) -> bool:
-  """Whether they agree, each number to within rounding of bfloat16's average."""
+  """Whether they agree, each number to a thousandth."""
   near = jax.tree.map(
-      lambda x, y: jnp.all(jnp.abs(x - y) <= _RTOL * jnp.abs(y)), tree, other
+      lambda x, y: jnp.all(jnp.abs(x - y) <= RTOL * jnp.abs(y)), tree, other
   )
   return all(jax.tree.leaves(near))
 
 
-def _typical(tree: chex.ArrayTree) -> float:
-  """The number that all of a tree are, or NaN where they differ."""
-  numbers = np.concatenate([np.ravel(np.float64(x)) for x in jax.tree.leaves(tree)])
-  middle = float(np.median(numbers))
-  return middle if np.all(np.abs(numbers - middle) <= _RTOL * abs(middle)) else math.nan
+def _refuse_scaled(probe: _probe.Probe, gradient: chex.ArrayTree) -> None:
+  """Refuses updates that scale with the parameters, as those of LARS do.
+
+  The squares are so large that a decay in the gradient does not move them.
+  """
+  huge = {name: probe.full(2.0**40) for name in _probe.SQUARED}
+  alone, _ = probe.step(gradient, squares=huge)
+  for size in _SIZES:
+    params = probe.full(size)
+    decay, _ = probe.step(params=params, squares=huge)
+    both, _ = probe.step(gradient, params=params, squares=huge)
+
+    def same(both, decay, alone):
+      rounding = 8 * jnp.finfo(both.dtype).eps * jnp.abs(decay)
+      off = jnp.abs(both - decay - alone)
+      return jnp.all(off <= RTOL * jnp.abs(alone) + rounding)
+
+    if not all(jax.tree.leaves(jax.tree.map(same, both, decay, alone))):
+      raise probe.refuse('whose updates scale with the size of the parameters')
 
 
 def _buffer(moments: dict[str, Any], kind: str) -> chex.ArrayTree:
@@ -148,14 +167,14 @@ def _momentum(
   kind = probe.momentum
   if kind is None:
     return 0.0, False
-  kept = _typical(_ratio(_buffer(after_momentum, kind), put))
+  kept = typical(_ratio(_buffer(after_momentum, kind), put))
   if kept == 0:
     return 0.0, False
   # What is left of the momentum over what is seen of it, each of what came in now
   # and of what was there: 1 without looking ahead, else (1 + b) / b.
   seen_now = _ratio(gains, _ratio(_buffer(after_first, kind), first))
   seen_then = _ratio(of_momentum, _buffer(after_momentum, kind))
-  ratio = _typical(_ratio(seen_now, seen_then))
+  ratio = typical(_ratio(seen_now, seen_then))
   ahead = ratio > 1 + _COARSE
   expected = (1 + kept) / kept if ahead else 1.0
   if not (0 < kept < 1 and abs(ratio / expected - 1) < _COARSE):
@@ -164,7 +183,7 @@ def _momentum(
   if narrow.itemsize >= 4 or probe.square not in (None, kind):
     return float(str(np.float32(kept))), ahead  # 0.9 is 0.8999999761581421 there
   # A momentum in bfloat16 is rounded; the update that is made with it is not.
-  share = _typical(_ratio(_ratio(of_momentum, put), gains))
+  share = typical(_ratio(_ratio(of_momentum, put), gains))
   if kind == 'TraceState':
     kept = (share + math.sqrt(share**2 + 4 * share)) / 2 if ahead else share
   else:
@@ -184,16 +203,10 @@ def _coupled(
     return jax.tree.map(lambda m, x: m / (share * x), buffer, level)
   if probe.square:
     # nu = (1 - b2) * (l2 * x) ** 2
-    kept = _kept_squares(probe)
+    kept = _divisors.kept_squares(probe)
     root = lambda nu, x: jnp.sqrt(nu / (1 - kept)) / x
     return jax.tree.map(root, moments[probe.square].nu, level)
   return probe.zeros  # without either it is the same as a decoupled one
-
-
-def _kept_squares(probe: _probe.Probe) -> float:
-  """b2, the share of the average of squares that is kept."""
-  _, moments = probe.step()
-  return _typical(moments[probe.square or ''].nu)
 
 
 def _decoupled(
@@ -204,7 +217,7 @@ def _decoupled(
     gains: chex.ArrayTree,
 ) -> tuple[chex.ArrayTree, chex.ArrayTree]:
   """The decay for a rate of 1 that the rate scales, and the one that it does not."""
-  snap = lambda x, by: jnp.where(jnp.abs(x) <= _RTOL * jnp.abs(by), 0, x)
+  snap = lambda x, by: jnp.where(jnp.abs(x) <= RTOL * jnp.abs(by), 0, x)
   # What the decay in the gradient does by itself.
   known = jax.tree.map(lambda x, gain: x * gain, l2, gains)
   once = jax.tree.map(lambda d, x, k: snap(d / x - k, k), of_params, level, known)
@@ -217,64 +230,6 @@ def _decoupled(
   rated = jax.tree.map(lambda a, b: snap(b - a, a), once, twice)
   fixed = jax.tree.map(lambda a, w: snap(a - w, a), once, rated)
   return rated, fixed
-
-
-def _divisors(
-    probe: _probe.Probe,
-    state: Any,
-    kept: float,
-    momentum: float,
-    ahead: bool,
-    factor: float,
-) -> chex.ArrayTree:
-  """What a state multiplies the gradient by, its second moments held.
-
-  The next update would let them decay first: they are put in as they were before.
-  """
-  node = probe.moments(state).get(probe.square or '')
-  if node is None or _shapes(node.nu) != _shapes(probe.zeros):
-    raise _checks.refuse(
-        probe.owner, 'opt_state', f'a state of {_probe.name_of(probe.optimizer)}, with'
-        f' a {probe.square} like the parameters', type(state).__name__,
-        'it is what tx.init and tx.update return',
-    )
-  count = node.count if 'count' in node._fields else None
-  if count is not None and not isinstance(count, Tracer) and count < 1:
-    raise _checks.refuse(
-        probe.owner, 'opt_state', 'of at least one update', 'count = 0',
-        'before it there is no second moment to divide by',
-    )
-  squares = {
-      name: jax.tree.map(lambda x: x / kept, getattr(node, name))
-      if name == 'nu' else getattr(node, name)
-      for name in _probe.SQUARED
-      if hasattr(node, name)
-  }
-  count = _probe.LATE if count is None else count - 1
-  if momentum and probe.momentum == probe.square:
-    put = probe.full(probe.small)
-    seen, _ = probe.step(momentum=put, squares=squares, count=count)
-    part = momentum**2 if ahead else momentum
-  else:
-    # So small that the squares do not move, and yet in proportion.
-    put = jax.tree.map(lambda x: jnp.sqrt(x) * 2.0**-13 + 2.0**-60, squares['nu'])
-    seen, _ = probe.step(put, squares=squares, count=count)
-    part = factor
-  return jax.tree.map(lambda u, x: jnp.maximum(u / (part * x), 0), seen, put)
-
-
-def _unit(probe: _probe.Probe, gains: chex.ArrayTree, factor: float) -> float:
-  """The rate that is part of a made transformation, from where `eps` is nothing."""
-  if probe.square:
-    huge = {name: probe.full(2.0**40) for name in _probe.SQUARED}
-    put = probe.full(probe.small)
-    seen, _ = probe.step(put, squares=huge)
-    root = 2.0**20 * math.sqrt(_kept_squares(probe))
-    gains = jax.tree.map(lambda u, x: root * u / x, seen, put)
-  unit = _typical(gains) / factor
-  if not unit > 0:
-    raise probe.refuse('with several rates; pass a function of the rate')
-  return unit
 
 
 def _name(probe: _probe.Probe, momentum: float, ahead: bool) -> str:

@@ -31,7 +31,7 @@ found_from = jax.jit(
 )
 
 
-@pytest.mark.parametrize('init_value', [1e-20, 0.2, 1e20])
+@pytest.mark.parametrize('init_value', [1e-38, 1e-20, 0.2, 1e20])
 def test_of_the_gradient_from_any_start(init_value):
   found = found_from(START, init_value)
   want = closed(CURVATURE * START)
@@ -110,6 +110,12 @@ def test_bfloat16_parameters_move_in_their_own_steps():
   # Weights near 1 move by 1/128: of a rate of 0.2 and steps of 1 to 8 up to 4%.
   np.testing.assert_allclose(found.learning_rate, closed(CURVATURE * START), rtol=0.05)
   assert found.resolved and found.learning_rate.dtype == jnp.float32
+
+
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float32])
+def test_the_error_covers_the_rounding_of_a_loss_in_bfloat16(dtype):
+  found = search(lambda w: jnp.sum(w**2).astype(jnp.bfloat16), jnp.ones(4, dtype))
+  assert abs(found.learning_rate - 1) <= found.error < 0.02  # four spacings: 0.016
 
 
 def test_of_a_loss_that_is_no_parabola():

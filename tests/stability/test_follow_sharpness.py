@@ -22,7 +22,7 @@ def table(train):
 
   def loss(params, state, batch, key):
     del key
-    inputs, targets = batch
+    *_, inputs, targets = batch
     return jnp.mean((inputs @ params['w'] - targets) ** 2) / 2, state + 1
 
   return lrax.tasks.Task(
@@ -56,7 +56,8 @@ def test_of_a_bowl_it_is_the_same_everywhere():
 
 def test_batches_of_the_host_are_all_the_data_too():
   source = lrax.tasks.Stream(
-      lambda seed: iter([(ROWS[:4], TARGETS[:4]), (ROWS[4:], TARGETS[4:])])
+      # A number without rows comes first.
+      lambda seed: iter([(1.0, ROWS[:4], TARGETS[:4]), (1.0, ROWS[4:], TARGETS[4:])])
   )
   curves = [
       follow_sharpness(task, 'sgd(momentum=0.5)', 0.1, 10, every=10)

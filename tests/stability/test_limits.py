@@ -115,6 +115,8 @@ def test_the_methods_themselves_turn_at_the_limit(tx, method, momentum):
     [
         (lambda: stability.stability_limit(1.0, 'sgd'), "`method` must be one of"),
         (lambda: stability.stability_limit(1.0, momentum=0.9), "'gradient descent'"),
+        (lambda: stability.stability_limit(1.0, momentum=jnp.float32(0.9)),
+         "0 for 'gradient descent'"),
         (lambda: stability.stability_limit(1.0, 'adam', 1.0), r'\[0, 1\)'),
         (lambda: stability.stability_limit(1.0, weight_decay=-1.0), '>= 0'),
     ],

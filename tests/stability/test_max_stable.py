@@ -121,6 +121,10 @@ CASES = {
         ),
         (0.1, 0.9, False, lambda s: adams(0.9, 0.999, 1e-8, s[0]), 0, 0, 0.5),
     ),
+    'adamax, which divides by what is no square': (
+        functools.partial(optax.adamaxw, b1=0.8, weight_decay=7.0, mask=MASK),
+        (0.2, 0.8, False, lambda s: 1 / ((1 - 0.8**4) * _flat(s[0].nu)), 0, 7.0, 0),
+    ),
     'rmsprop with momentum': (
         functools.partial(
             lrax.rmsprop, decay=0.7, eps=0.2, momentum=0.6, nesterov=True
@@ -151,14 +155,26 @@ def test_the_limit_is_where_the_spectral_radius_is_one(make, theirs):
   assert limit.weight_decay == pytest.approx(max(decays[0].max(), decays[1].max()))
 
 
-def test_nadam_is_that_of_an_average_that_looks_ahead():
-  """When its momentum's start is forgotten; before, its two corrections differ."""
-  make = functools.partial(lrax.nadam, b1=0.5)
-  state = trained(make, 40)
-  limit = limit_of(make, opt_state=state, rtol=1e-5)
-  none, scale = np.zeros(SIZE), adams(0.5, 0.999, 1e-8, state[0], 40)
-  at = lambda rate: radius(rate, 0.5, 0.5, True, scale, none, none, none)
+@pytest.mark.parametrize('t', [2, 5, 40])
+def test_nadam_has_two_corrections_of_its_start(t):
+  """Of the momentum, by b1 ** (t + 1), and of the gradient, by b1 ** t (Dozat)."""
+  b = 0.9
+  state = trained(optax.nadam, t)
+  limit = limit_of(optax.nadam, opt_state=state, rtol=1e-5)
+  inverse = 1 / (np.sqrt(_flat(state[0].nu) / (1 - 0.999**t)) + 1e-8)
+
+  def at(rate):
+    x, v = np.split(np.eye(2 * SIZE), 2)
+    gradient = HESSIAN @ x
+    v = b * v + (1 - b) * gradient
+    along = b * v / (1 - b ** (t + 1)) + (1 - b) * gradient / (1 - b**t)
+    return max(abs(np.linalg.eigvals(
+        np.concatenate([x - rate * inverse[:, None] * along, v])
+    )))
+
+  # As in the test above.
   assert at(limit.learning_rate * (1 - 2e-4)) < 1 < at(limit.learning_rate * 1.0002)
+  assert 'bias corrections are held' in str(limit)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +205,25 @@ def test_a_made_adamw_shows_its_rate_and_its_decay():
     # All weights decay alike, so the formula for one direction is that of all.
     want = lrax.stability.stability_limit(top.real, 'adam', 0.9, 1e3)
     np.testing.assert_allclose(limit.learning_rate, want, rtol=2e-3)
+
+
+@pytest.mark.parametrize('make', [optax.adamw, optax.adamaxw, optax.amsgrad])
+def test_made_or_as_a_function_of_the_rate_it_is_the_same(make):
+  if make is not optax.amsgrad:
+    make = functools.partial(make, weight_decay=0.5)
+  made = make(0.01)
+  state = trained(lambda rate: made)
+  one, two = (limit_of(x, opt_state=state) for x in (make, made))
+  # Roundings of float32 in the probes.
+  assert two.learning_rate == pytest.approx(one.learning_rate, rel=1e-5)
+  assert two.weight_decay == pytest.approx(one.weight_decay, rel=1e-4)
+
+
+def test_of_a_made_one_of_optax_all_that_multiplies_its_updates_is_the_rate():
+  for tx in (optax.sgd(0.1), optax.chain(optax.scale(10.0), optax.sgd(0.1))):
+    assert limit_of(tx).learning_rate == pytest.approx(2 / 9, rel=1e-3)  # rtol
+  shown = optax.chain(optax.scale(10.0), lrax.sgd(0.1))
+  assert limit_of(shown).learning_rate == pytest.approx(0.2 / 9, rel=1e-3)
 
 
 def test_the_result_prints_and_goes_to_json():
@@ -251,6 +286,10 @@ def test_batches_dropout_and_a_state_that_is_not_trained(streamed):
   assert ('batches read' in str(limit)) == streamed
 
 
+def scaled_by(tx):
+  return lambda rate: optax.chain(tx, optax.scale_by_learning_rate(rate))
+
+
 BAD = {
     'no moments': ({'optimizer': 'adamw'}, ValueError, 'opt_state` must be given for'),
     'no update yet': (
@@ -270,6 +309,26 @@ BAD = {
     'a moving momentum': (
         {'optimizer': lambda r: lrax.sgd(r, momentum=lrax.linear(0.5, 0.9, 9))},
         ValueError, 'with the states ScheduledState',
+    ),
+    'a trust ratio': (
+        {'optimizer': lambda r: optax.lars(r, trust_coefficient=1.0, momentum=0.0)},
+        ValueError, 'scale with the size of the parameters',
+    ),
+    'the norm of each block': (
+        {'optimizer': scaled_by(optax.scale_by_param_block_norm())},
+        ValueError, 'scale with the size of the parameters',
+    ),
+    'the size of each block': (
+        {'optimizer': scaled_by(optax.scale_by_param_block_rms())},
+        ValueError, 'scale with the size of the parameters',
+    ),
+    'a schedule of the rate': (
+        {'optimizer': lambda r: optax.sgd(optax.linear_schedule(r / 10, r, 100))},
+        ValueError, 'the state ScaleByScheduleState of a schedule.; give the rate it',
+    ),
+    'a rate of the loss': (
+        {'optimizer': optax.polyak_sgd}, ValueError,
+        'polyak_sgd, whose update needs more than gradients and parameters',
     ),
     'no optimizer': ({'optimizer': 3.0}, TypeError, 'a function of the rate'),
     'no such name': ({'optimizer': 'sdg'}, ValueError, "did you mean 'sgd'"),
