@@ -13,13 +13,22 @@ from lrax.diagnose import _columns
 from lrax.diagnose import _csv
 from lrax.diagnose import _json
 from lrax.diagnose import _log
+from lrax.diagnose import _merge
 from lrax.diagnose import _order
+from lrax.diagnose import _steps
 
 _HUGE = 1e100  # no loss is; a sum of squares of it would not be finite
 
 
-def from_columns(table: _csv.Table, given: Mapping[str, str] | None) -> _log.Log:
+def from_columns(
+    table: _csv.Table, given: Mapping[str, str] | None, arrays: bool = False
+) -> _log.Log:
   """The log of the columns of a file.
+
+  Args:
+    table: the columns.
+    given: the names of some.
+    arrays: whether NaN may stand for nothing.
 
   Raises:
     ValueError: there is no loss among them.
@@ -43,7 +52,12 @@ def from_columns(table: _csv.Table, given: Mapping[str, str] | None) -> _log.Log
     raise ValueError(f'its column {chosen.names["loss"]!r} holds no number')
   missing = {role: column.missing for role, column in found.items()}
   values = {role: column.values for role, column in found.items()}
-  return build(values, missing, chosen.unit, chosen.names, notes)
+  epoch = None
+  if chosen.epoch is not None:
+    epoch = _cells.numbers(table.columns[chosen.epoch], 'step').values
+  return build(
+      values, missing, chosen.unit, chosen.names, notes, arrays=arrays, epoch=epoch
+  )
 
 
 def from_value(source: Any, given: Mapping[str, str] | None) -> _log.Log:
@@ -56,9 +70,10 @@ def from_value(source: Any, given: Mapping[str, str] | None) -> _log.Log:
           f'a {type(source).__name__} of other things',
           'give losses alone as loss=[...]', TypeError,
       )
-    table = _json.of_rows(rows)
+    table, arrays = _json.of_rows(rows), False
   elif hasattr(source, 'keys'):  # a data frame too
     table = _json.of_value({str(k): np.asarray(source[k]) for k in source.keys()})
+    arrays = True
   elif all(hasattr(source, name) for name in _columns.ROLES):
     found = {name: getattr(source, name) for name in _columns.ROLES}
     return from_arrays('updates', **found)
@@ -68,7 +83,7 @@ def from_value(source: Any, given: Mapping[str, str] | None) -> _log.Log:
         ' of arrays', type(source).__name__, 'see its docstring', TypeError,
     )
   try:
-    return from_columns(table, given)
+    return from_columns(table, given, arrays)
   except ValueError as error:
     raise ValueError(f'diagnose: `source` is no log: {error}') from None
 
@@ -117,6 +132,9 @@ def build(
     unit: str,
     names: Mapping[str, str],
     notes: list[str],
+    *,
+    arrays: bool = True,
+    epoch: np.ndarray | None = None,
 ) -> _log.Log:
   """The log with its rows in order, and one row a step."""
   size = len(values['loss'])
@@ -132,58 +150,34 @@ def build(
   for role in ('loss', 'validation_loss'):
     huge = np.abs(columns[role]) >= _HUGE
     columns[role][huge] = np.copysign(np.inf, columns[role][huge])
-  columns, absent, unit = _ordered(columns, absent, unit, 'step' in values, notes)
+  counted = 'step' in values and _steps.counts(columns['step'], notes)
+  if counted:
+    kept = ~_steps.empty(columns['step'], absent)
+    epoch = (nothing if epoch is None else epoch)[kept]
+    columns = {role: array[kept] for role, array in columns.items()}
+    absent = {role: array[kept] for role, array in absent.items()}
+    columns['step'] = _steps.filled(columns['step'], notes)
+    columns, absent, counted = _in_order(columns, absent, epoch, arrays, notes)
+  if not counted:
+    columns['step'] = np.arange(len(columns['loss']), dtype=float)
   return _log.Log(
-      **columns, unit=unit, missing=absent['loss'],
+      **columns, unit=unit if counted else 'rows', missing=absent['loss'],
       validation_missing=absent['validation_loss'], columns=dict(names),
       notes=tuple(notes),
   )
 
 
-def _ordered(columns, absent, unit, counted, notes):
-  step = columns['step']
-  known = np.isfinite(step)
-  if counted and known.sum() < max(2, len(step) / 2):
-    notes.append('Most rows have no step, so rows are counted instead.')
-    counted = False
-  if counted and len(step) > 1 and np.ptp(step[known]) == 0:
-    notes.append('The step is the same in every row, so rows are counted instead.')
-    counted = False
-  if counted:
-    if not known.all():
-      notes.append(f'{int((~known).sum())} rows without a step are left out.')
-    rows = np.flatnonzero(known)
-    order = _order.order(step[rows])
-    notes += order.notes
-    rows, counted = rows[order.rows], order.counts
-    columns = {role: array[rows] for role, array in columns.items()}
-    absent = {role: array[rows] for role, array in absent.items()}
-  if not counted:
-    columns['step'] = np.arange(len(columns['loss']), dtype=float)
-    return columns, absent, 'rows'
-  return *_merged(columns, absent, notes), unit
-
-
-def _merged(columns, absent, notes):
-  """One row a step: of each array what was written last."""
-  step = columns['step']
-  new = np.concatenate([[True], np.diff(step) > 0]) if len(step) else step > 0
-  if new.all():
-    return columns, absent
-  place = np.cumsum(new) - 1
-  size, twice = int(new.sum()), 0
-  merged, gone = {}, {}
-  for role, array in columns.items():
-    written = ~absent[role]
-    merged[role] = np.full(size, np.nan)
-    gone[role] = np.ones(size, bool)
-    gone[role][place[written]] = False
-    # In arrays NaN stands for nothing, too, and must not replace a number.
-    told = written if absent[role].any() else ~np.isnan(array)
-    merged[role][place[told]] = array[told]  # the last one stays
-    if role == 'loss':
-      twice = int(written.sum()) - int((~gone[role]).sum())
-  if twice:
-    notes.append(f'{twice} losses were replaced by a later row of their step.')
-  merged['step'] = step[new]
-  return merged, gone
+def _in_order(columns, absent, epoch, arrays, notes):
+  """The rows in order, one a step; and False where rows must be counted instead."""
+  told = _merge.written(columns, absent, 'loss', arrays)
+  broken = told & ~np.isfinite(columns['loss'])
+  order = _order.order(columns['step'], told, broken, epoch)
+  notes += order.notes
+  columns = {role: array[order.rows] for role, array in columns.items()}
+  absent = {role: array[order.rows] for role, array in absent.items()}
+  if not order.counts:
+    return columns, absent, False
+  if _merge.repeats(columns['step'], told[order.rows]):
+    notes.append('Most steps have several losses, so rows are counted instead.')
+    return columns, absent, False
+  return *_merge.merged(columns, absent, arrays, notes), True

@@ -39,6 +39,7 @@ class Columns(NamedTuple):
   names: dict[str, str]
   unit: str  # 'updates', 'epochs' or 'rows'
   notes: list[str]
+  epoch: str | None  # a column of epochs beside the step
 
 
 def words(name: str) -> list[str]:
@@ -93,7 +94,9 @@ def choose(names: Sequence[str], given: Mapping[str, str] | None) -> Columns:
         " columns={'loss': ...}."
     )
   unit = _unit(chosen.get('step'))
-  return Columns(chosen, unit, notes)
+  epochs = (n for _, n in sorted(ranked['step']) if _unit(n) == 'epochs')
+  epoch = next((n for n in epochs if n != chosen.get('step')), None)
+  return Columns(chosen, unit, notes, epoch)
 
 
 def _there_are(names: Sequence[str]) -> str:

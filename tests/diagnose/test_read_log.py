@@ -79,8 +79,9 @@ CASES = {
         'step,loss\n1,2.5\n2,9\n2,1.5\n', [1, 2], [2.5, 1.5], None, None,
     ),
     'a resumed run': (
-        'step,loss\n1,2.5\n2,9\n3,99\n4,999\n2,1.5\n3,1.0\n', [1, 2, 3],
-        [2.5, 1.5, 1.0], None, None,
+        'step,loss\n' + ''.join(f'{i},9\n' for i in range(1, 9))
+        + ''.join(f'{i},1.5\n' for i in range(2, 8)), range(1, 8),
+        [9] + [1.5] * 6, None, None,
     ),
     'batches of three epochs': (
         'batch,loss\n' + '0,3\n1,2\n' * 3, range(6), [3, 2] * 3, None, None,
