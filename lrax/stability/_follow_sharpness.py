@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from lrax import _checks
 from lrax import tasks
 from lrax._types import Numeric
+from lrax.stability import _full_batch
 from lrax.stability import _limits
 from lrax.stability import _preconditioned
 from lrax.stability import _probe
 from lrax.stability import _product
 from lrax.stability import _recognise
-from lrax.stability import _rows
+from lrax.state import _find
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,8 +119,8 @@ def follow_sharpness(
 
   Args:
     task: what is trained.
-    optimizer: a function of the rate that returns an optimizer, such as
-      `lrax.adamw`, or a text such as 'sgd(momentum=0.9)'.
+    optimizer: a function of the rate that returns an optimizer that keeps to it,
+      such as `lrax.adamw`, or a text such as 'sgd(momentum=0.9)'.
     learning_rate: the rate, a finite number > 0.
     steps: updates, a whole number >= 1.
     every: updates from one measurement to the next, a whole number >= 1, at most
@@ -137,7 +136,7 @@ def follow_sharpness(
   Raises:
     TypeError: an argument is of the wrong kind.
     ValueError: an argument is out of range, there are no batches, or the optimizer
-      has no known limit.
+      has no known limit or another rate than `learning_rate`.
 
   Source:
     Cohen, Kaur, Li, Kolter and Talwalkar, "Gradient Descent on Neural Networks
@@ -175,7 +174,8 @@ def follow_sharpness(
   begin, dropout, draw = jax.random.split(key, 3)
   params, state = task.start(begin)
   method = _recognise.identify(owner, make, params)
-  run = _Run(task, make(rate), every, _batches(task), dropout)
+  batches = _full_batch.batches(owner, task)
+  run = _full_batch.Run(task, make(rate), every, batches, dropout)
   opt_state = jax.jit(run.tx.init)(params)
   inverse = jax.jit(method.inverse)
   # The tree of what it divides by is all that a measurement takes from the state.
@@ -184,6 +184,7 @@ def follow_sharpness(
   measured = []
   for _ in range(steps // every):
     params, state, opt_state, loss = run.chunk(params, state, opt_state)
+    _refuse_other(owner, optimizer, rate, opt_state)
     product = _product.hessian_product(
         run.loss, params, state, run.batches, dropout
     )
@@ -209,51 +210,14 @@ def follow_sharpness(
   )
 
 
-def _batches(task: tasks.Task) -> list[tuple[Any, int]]:
-  """All the data as batches, and their lengths."""
-  if isinstance(task.train, tasks.Arrays):
-    found = [task.train.data]
-  else:
-    found = list(task.train.once())
-  if not found:
-    raise ValueError(
-        f'follow_sharpness: `train` of {task.name} must have a batch, got none;'
-        ' `batches` of a Stream must make a new iterator each time.'
-    )
-  return [(jax.tree.map(jnp.asarray, b), _rows.rows(b)) for b in found]
-
-
-class _Run:
-  """Training on all the data at once, some updates in one program."""
-
-  def __init__(self, task: tasks.Task, tx: Any, every: int, batches: Any, key: Any):
-    self.tx = optax.with_extra_args_support(tx)
-    self.batches = [batch for batch, _ in batches]
-    sizes = [size for _, size in batches]
-    weights = [size / sum(sizes) for size in sizes]
-
-    def whole(params, state, batches, key):
-      total = 0.0
-      for weight, batch in zip(weights, batches):
-        loss, state = task.training_loss(params, state, batch, key)
-        total += weight * loss
-      return total, state
-
-    def update(_, carry, batches, key):
-      params, state, opt_state = carry
-      gradient = jax.value_and_grad(whole, has_aux=True)
-      (_, state), grads = gradient(params, state, batches, key)
-      updates, opt_state = self.tx.update(grads, opt_state, params)
-      return optax.apply_updates(params, updates), state, opt_state
-
-    @jax.jit
-    def chunk(params, state, opt_state, batches, key):
-      step = functools.partial(update, batches=batches, key=key)
-      params, state, opt_state = jax.lax.fori_loop(
-          0, every, step, (params, state, opt_state)
+def _refuse_other(owner: str, optimizer: Any, rate: float, opt_state: Any) -> None:
+  """Refuses a policy inside of the function that gives another rate."""
+  nodes = jax.tree.leaves(opt_state, is_leaf=_find.is_state)
+  for node in filter(_find.is_state, nodes):
+    found = float(node.learning_rate)
+    if not math.isclose(found, rate, rel_tol=1e-6):  # float32
+      raise _checks.refuse(
+          owner, 'optimizer', f'one whose rate is `learning_rate`, {rate:.6g}',
+          f'{_probe.name_of(optimizer)}, with {found:.6g}',
+          'a curve is of a fixed rate: make the optimizer of the number it is given',
       )
-      loss, _ = whole(params, state, batches, key)
-      return params, state, opt_state, loss
-
-    self.loss = lambda *at: whole(*at)[0]
-    self.chunk = lambda *at: chunk(*at, self.batches, key)

@@ -134,11 +134,12 @@ def max_stable_learning_rate(
     params: where: a pytree of real floating-point arrays.
     optimizer: a function of the rate that returns an optimizer, such as
       `lrax.adamw`, a text such as 'sgd(momentum=0.9)', or a made transformation.
-      A made one of lrax's shows its rate, and the limit is of that. One of Optax's
-      does not: the limit is then of all the factors of its updates together, so
-      that `optax.sgd(0.1)` and `optax.chain(optax.scale(10.0), optax.sgd(0.1))`
-      both have 2 / sharpness, to compare with 0.1 and with 1. A function must not
-      make an Optax schedule of its rate.
+      One of lrax's shows its rate (`lrax.get_learning_rate`), and the limit is of
+      that. A made one of Optax's does not: the limit is then of all the factors of
+      its updates together, so that `optax.sgd(0.1)` and
+      `optax.chain(optax.scale(10.0), optax.sgd(0.1))` both have 2 / sharpness, to
+      compare with 0.1 and with 1. A function must not make an Optax schedule of its
+      rate.
     state: what is not trained, as `task.start` gives it; needed if the task is
       stateful.
     opt_state: the optimizer's state after some updates, for those that divide by

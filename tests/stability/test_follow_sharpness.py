@@ -97,6 +97,8 @@ def test_a_run_that_diverges_goes_on_as_nan():
         ({'learning_rate': 0.0}, ValueError, 'a finite number > 0'),
         ({'every': 20, 'steps': 10}, ValueError, 'at most `steps` = 10'),
         ({'optimizer': optax.sgd(0.1)}, TypeError, 'it is made with `learning_rate`'),
+        ({'optimizer': lambda r: lrax.sgd(lrax.linear(r / 10, r, 4)), 'steps': 2,
+          'every': 2}, ValueError, 'one whose rate is `learning_rate`'),
         ({'optimizer': 'lion'}, ValueError, 'limit is known'),
         ({'task': 3}, TypeError, 'a lrax.tasks.Task'),
     ],
