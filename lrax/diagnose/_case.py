@@ -8,6 +8,7 @@ import numpy as np
 
 from lrax.diagnose import _log
 from lrax.diagnose import _signs
+from lrax.diagnose import _validation
 from lrax.diagnose import _waves
 from lrax.diagnose._diagnosis import Evidence
 from lrax.diagnose._thresholds import Thresholds
@@ -20,7 +21,7 @@ class Case(NamedTuple):
   limits: Thresholds
   rate: _signs.Rate
   loss: _signs.Training | None
-  validation: _signs.Validation | None
+  validation: _validation.Validation | None
   gap: _signs.Gap
   validation_gap: _signs.Gap
   waves: bool  # the rate has waves, and the loss goes with them
@@ -44,6 +45,22 @@ class Case(NamedTuple):
     )
 
   @property
+  def swings(self) -> bool:
+    """Whether the validation loss shows an oscillation, which explains high ends."""
+    seen, limits = self.validation, self.limits
+    return (
+        seen is not None and self.may_swing
+        and seen.swing > limits.validation_swing
+        and not seen.times_first > limits.times_first
+    )
+
+  @property
+  def far_from_done(self) -> bool:
+    """Whether half of what there is to lose may be left: a loss cannot be negative."""
+    seen = self.validation or self.loss
+    return seen is not None and not seen.times_first < self.limits.half
+
+  @property
   def may_swing(self) -> bool:
     """Whether a swing is one of the rate's height: it goes on, without waves."""
     ended = np.isfinite(self.rate.last) and self.rate.last < self.limits.rate_end
@@ -60,7 +77,7 @@ def case(log: _log.Log, limits: Thresholds) -> Case:
   loss = _signs.training(log, rate.way)
   fall = loss.fall if loss else 0.0
   return Case(
-      log, limits, rate, loss, _signs.validation(log, rate.way, fall),
+      log, limits, rate, loss, _validation.validation(log, rate.way, fall),
       _signs.gap(log.loss, log.missing),
       _signs.gap(log.validation_loss, log.validation_missing),
       bool(loss) and _waves.explains(log, loss.curve),

@@ -64,7 +64,8 @@ def jump(found: Case) -> list[Evidence]:
   )
   steps = loss.curve.step[-min(3, loss.count) :]
   return [found.sign(
-      'jump', text, loss.jump, limit, loss.jump > limit, float(steps[0])
+      'jump', text, loss.jump, limit, loss.jump > limit and not found.swings,
+      float(steps[0]),
   )]
 
 
@@ -78,22 +79,49 @@ def above_start(found: Case) -> list[Evidence]:
   )
   share = f'That is so in {loss.above:.0%} of the last quarter.'
   most = found.limits.above_share
+  above = loss.end_over > limit and not found.swings
   return [
-      found.sign('above_start', text, loss.end_over, limit, loss.end_over > limit),
+      found.sign('above_start', text, loss.end_over, limit, above),
       found.sign('above_share', share, loss.above, most, loss.above > most),
   ]
 
 
 def above_first(found: Case) -> list[Evidence]:
-  if found.loss is None:
+  if found.loss is None or found.validation is not None:
     return []
   loss, limit = found.loss, found.limits.times_first
   text = (
-      'No loss of the second half is as low as the first,'
-      f' {said(loss.curve.value[0])}, and the end is at {said(loss.curve.end)}.'
+      f'The mean of the last quarter is {loss.times_first:.2g} times the first losses.'
   )
   there = loss.times_first > limit
   return [found.sign('times_first', text, loss.times_first, limit, there)]
+
+
+def validation_above_first(found: Case) -> list[Evidence]:
+  if found.validation is None or found.loss is None:
+    return []
+  seen, limits, most = found.validation, found.limits, found.loss.burst
+  text = f'The validation loss ended at {seen.times_first:.2g} times its first,'
+  besides = f'and the loss was at {most:.2g} times its own.'
+  there = seen.times_first > limits.times_first
+  return [
+      found.sign('times_first', text, seen.times_first, limits.times_first, there),
+      found.sign('burst', besides, most, limits.burst, most > limits.burst),
+  ]
+
+
+def bursts(found: Case) -> list[Evidence]:
+  """What came back from far above the start, and is not known to be well."""
+  loss, limits, seen = found.loss, found.limits, found.validation
+  if loss is None:
+    return []
+  most, end = (seen.most, seen.times_first) if seen else (loss.burst, loss.times_first)
+  text = f'It was at {most:.2g} times its first,'
+  after = f'and ended at {end:.2g} times that.'
+  return [
+      found.sign('far', text, most, limits.far, most > limits.far),
+      found.sign('far_end', after, end, limits.far_end, end > limits.far_end),
+  ]
 
 
 def risen(found: Case) -> list[Evidence]:
@@ -107,7 +135,7 @@ def risen(found: Case) -> list[Evidence]:
       ' fallen.'
   )
   before = min(loss.rise / max(loss.before, 1e-6), 1e6)
-  sure = loss.rise_sure > limits.risen_sure and not found.waves
+  sure = loss.rise_sure > limits.risen_sure and not (found.waves or found.swings)
   return [
       found.sign(
           'risen', text, loss.rise, limits.risen, loss.rise > limits.risen, low_step
@@ -135,7 +163,7 @@ def breaks_out(found: Case) -> list[Evidence]:
   )
   high = (last[-1] - loss.curve.low) / max(loss.fall, 1e-300)
   there = loss.spike > limits.spike and last[-1] > last[-2]
-  there = there and loss.spike_before > 1
+  there = there and loss.spike_before > 1 and not found.swings
   first = float(loss.curve.step[-3])
   return [
       found.sign('spike', text, loss.spike, limits.spike, there, first),
@@ -144,20 +172,6 @@ def breaks_out(found: Case) -> list[Evidence]:
           limits.risen, high > limits.risen and not found.waves, first,
       ),
   ]
-
-
-def validation_risen(found: Case) -> list[Evidence]:
-  if found.validation is None or found.loss is None:
-    return []
-  validation, limit = found.validation, found.limits.validation_risen
-  text = (
-      f'The validation loss rose from {said(validation.levels[0])} to'
-      f' {said(validation.levels[1])}, and the loss did not fall on.'
-  )
-  there = validation.rise > limit
-  return [found.sign(
-      'validation_risen', text, validation.rise, limit, there, *validation.steps
-  )]
 
 
 def missing(found: Case) -> list[Evidence]:

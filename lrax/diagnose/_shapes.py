@@ -47,17 +47,9 @@ def overfits(found: Case) -> list[Evidence]:
 def validation_swings(found: Case) -> list[Evidence]:
   if found.validation is None or found.loss is None:
     return []
-  seen, limits = found.validation, found.limits
-  limit = limits.validation_swing
-  text = (
-      f'The validation loss goes up and down by {max(seen.rough, seen.rise / 3):.2g} of'
-      ' its fall.'
-  )
-  # One that never fell has no ups and downs but its noise.
-  fell = seen.rough < limits.validation_noise or found.fell
-  swing = max(seen.rough, seen.rise / 3)
-  there = swing > limit and fell and found.may_swing
-  return [found.sign('validation_swing', text, swing, limit, there)]
+  swing, limit = found.validation.swing, found.limits.validation_swing
+  text = f'The validation loss goes up and down by {percent(swing)} of its level.'
+  return [found.sign('validation_swing', text, swing, limit, found.swings)]
 
 
 def wanders(found: Case) -> list[Evidence]:
@@ -66,16 +58,24 @@ def wanders(found: Case) -> list[Evidence]:
   loss, limits = found.loss, found.limits
   middle = float(loss.curve.step[loss.count // 2])
   text = (
-      f'From step {middle:g} on, the level of the loss goes up and down by'
-      f' {loss.wander:.2g} of its fall, beyond its noise.'
+      f'From step {middle:g} on, the loss goes up and down by {percent(loss.wander)} of'
+      ' its level, averaged over sixteenths of the run,'
   )
-  sure = found.fell or loss.wander_sure > limits.wander_sure
-  there = loss.wander > limits.wander and sure and found.may_swing
-  return [found.sign('wander', text, loss.wander, limits.wander, there, middle)]
+  sure = f'which is {loss.wander_sure:.2g} times what its noise gives.'
+  return [
+      found.sign(
+          'wander', text, loss.wander, limits.wander,
+          loss.wander > limits.wander and found.may_swing, middle,
+      ),
+      found.sign(
+          'wander_sure', sure, loss.wander_sure, limits.wander_sure,
+          loss.wander_sure > limits.wander_sure, middle,
+      ),
+  ]
 
 
 def follows(found: Case) -> list[Evidence]:
-  if found.loss is None:
+  if found.loss is None or found.validation is not None:
     return []
   loss, limits = found.loss, found.limits
   middle = float(loss.curve.step[loss.count // 2])
@@ -97,82 +97,127 @@ def follows(found: Case) -> list[Evidence]:
   ]
 
 
-def swings(found: Case) -> list[Evidence]:
-  loss, limits, seen = found.loss, found.limits, found.validation
-  if loss is None or seen and max(seen.rough, seen.rise / 3) < limits.flat_rough:
+def spikes(found: Case) -> list[Evidence]:
+  if found.loss is None or found.validation is not None:
     return []
+  loss, limit = found.loss, found.limits.tail
+  middle = float(loss.curve.step[loss.count // 2])
+  text = (
+      f'From step {middle:g} on, single losses are so high that the mean is'
+      f' {loss.tail:.2g} times the median.'
+  )
+  there = loss.tail > limit and found.may_swing
+  return [found.sign('tail', text, loss.tail, limit, there, middle)]
+
+
+def swings(found: Case) -> list[Evidence]:
+  if found.loss is None or found.validation is not None:
+    return []
+  loss, limit = found.loss, found.limits.swing
   middle = float(loss.curve.step[loss.count // 2])
   text = (
       f'From step {middle:g} on, the loss swings by {loss.swing:.2g} of its fall.'
   )
-  there = loss.swing > limits.swing and found.may_swing
-  return [found.sign('swing', text, loss.swing, limits.swing, there, middle)]
+  there = loss.swing > limit and found.may_swing
+  return [found.sign('swing', text, loss.swing, limit, there, middle)]
 
 
-def slow_by_levels(found: Case) -> list[Evidence]:
-  return slow(found, by_levels=True) if found.validation is None else []
-
-
-def slow(found: Case, by_levels: bool = False) -> list[Evidence]:
-  seen = found.validation or found.loss
-  if seen is None or found.loss is None:
+def slow(found: Case) -> list[Evidence]:
+  loss, seen, limits = found.loss, found.validation, found.limits
+  if loss is None:
     return []
-  limits, name, which = found.limits, 'slow', 'loss'
-  if found.validation is not None:
-    name, which = 'slow_validation', 'validation loss'
+  name, which, time = 'slow', 'loss', loss.time
+  if seen is not None:
+    name, which, time = 'slow_validation', 'validation loss', seen.time
   limit = getattr(limits, name)
   counted = 'rate spent' if np.isfinite(found.rate.peak) else 'steps'
   text = (
-      f'The {which} falls so slowly that its time is {seen.time:.2g} of the run,'
+      f'The {which} falls so slowly that its time is {time:.2g} of the run,'
       f' counted in {counted}.'
   )
-  sure = found.validation is not None or found.loss.sure >= limits.fall_sure
-  sure = sure or by_levels and found.fell
-  # One that ends no lower than it began does not fall slowly: it does not fall.
-  low = found.validation is None or found.validation.rise < 0.5
-  return [found.sign(name, text, seen.time, limit, seen.time > limit and sure and low)]
+  there = time > limit and (seen is not None or found.fell)
+  told = [found.sign(name, text, time, limit, there), _half(found)]
+  if seen is not None:
+    text = f'It goes back by {percent(seen.back)} of its moves.'
+    there = seen.back < limits.slow_back
+    told.append(found.sign('slow_back', text, seen.back, limits.slow_back, there))
+  return told
+
+
+def _half(found: Case) -> Evidence:
+  seen = found.validation or found.loss
+  times = seen.times_first if seen else np.nan
+  text = f'It ended at {percent(times)} of its first.'
+  if not np.isfinite(times):
+    text, times = 'It may be negative, so that nothing tells how far it can fall.', 1.0
+  return found.sign('half', text, times, found.limits.half, found.far_from_done)
 
 
 def no_fall(found: Case) -> list[Evidence]:
   if found.loss is None:
     return []
   loss, limit, seen = found.loss, found.limits.fall_sure, found.validation
-  there = not found.fell and (
-      seen is None or seen.rough >= found.limits.validation_noise
-  )
+  still = seen is None or seen.fall <= found.limits.still * abs(seen.levels[0])
+  there = not found.fell and still
   text = (
       f'The loss has not fallen from {said(loss.curve.first)} beyond its noise.'
       if there else f'The loss fell by {loss.sure:.2g} standard errors.'
   )
-  return [found.sign('fall_sure', text, loss.sure, limit, there)]
+  there = there and not loss.times_first < found.limits.unfallen
+  return [found.sign('fall_sure', text, loss.sure, limit, there), _half(found)]
+
+
+def validation_flat(found: Case) -> list[Evidence]:
+  seen, limits = found.validation, found.limits
+  if seen is None or found.loss is None:
+    return []
+  text = (
+      f'The validation loss goes up and down by {percent(seen.swing)} of its level'
+      ' and is not getting lower,'
+  )
+  there = seen.swing > limits.flat_swing and seen.time < limits.flat
+  return [
+      found.sign('flat_swing', text, seen.swing, limits.flat_swing, there),
+      _lasting(found),
+      _goes_on(found),
+  ]
 
 
 def flat(found: Case) -> list[Evidence]:
-  if found.loss is None:
+  loss, limits = found.loss, found.limits
+  if loss is None or found.validation is not None:
     return []
-  loss, limits, seen = found.loss, found.limits, found.validation
   first, last = float(loss.curve.step[0]), float(loss.curve.step[-1])
   over = first + 5 * loss.time * (last - first)
-  calm = seen is not None and seen.rough < limits.flat_rough
   text = (
       f'The loss fell to {said(loss.curve.end)} until about step {over:g} and not'
       ' after that,'
   )
-  fell = loss.sure >= limits.fall_sure and not calm
-  soon = 'early' if loss.time < limits.early else 'flat'
-  noise = 'early_noise' if soon == 'early' else 'flat_noise'
-  time, least = getattr(limits, soon), getattr(limits, noise)
   return [
-      found.sign(soon, text, loss.time, time, fell and loss.time < time, first, over),
       found.sign(
-          noise, f'with a noise of {loss.swing:.2g} of its fall', loss.swing, least,
-          loss.swing > least, over,
+          'flat', text, loss.time, limits.flat,
+          loss.time < limits.flat or loss.sure < limits.flat_sure, first, over,
       ),
       found.sign(
-          'rate_end', 'at a rate that does not fall.', found.rate.last,
-          limits.rate_end, found.may_swing,
+          'flat_noise', f'with a noise of {loss.swing:.2g} of its fall,', loss.swing,
+          limits.flat_noise, loss.swing > limits.flat_noise, over,
       ),
+      _lasting(found),
+      _goes_on(found),
   ]
+
+
+def _lasting(found: Case) -> Evidence:
+  lasting, limit = found.loss.lasting, found.limits.lasting
+  text = f'with {lasting:.2g} times the noise that the loss had early,'
+  return found.sign('lasting', text, lasting, limit, lasting > limit)
+
+
+def _goes_on(found: Case) -> Evidence:
+  return found.sign(
+      'rate_end', 'at a rate that does not fall.', found.rate.last,
+      found.limits.rate_end, found.may_swing,
+  )
 
 
 def well(found: Case) -> list[Evidence]:
@@ -184,10 +229,16 @@ def well(found: Case) -> list[Evidence]:
       ' nothing tells of a trouble.'
   )
   seen = found.validation
-  judged = seen is not None and seen.fall > 0 and seen.lowest_at > 0.2
-  fell = found.fell or judged
   last = loss.curve.value[-1]
   low = last <= max(loss.curve.first, loss.curve.value[0])
   calm = loss.rise <= limits.risen / 2 or loss.rise_sure <= limits.risen_sure
-  there = fell and low and (calm or found.waves) and loss.spike <= limits.spike
+  there = found.fell and low and (calm or found.waves) and loss.spike <= limits.spike
+  # A validation loss that ends near its lowest says so without the noise of batches.
+  if seen is not None and seen.times_first < 1 and seen.part <= limits.overfit_part:
+    there = there or loss.spike <= limits.spike
+  if seen is None:  # measured by the very first, which what followed cannot spoil
+    most, end = loss.burst * loss.lucky, loss.times_first * loss.lucky
+    there = there and not (most > limits.calm or end > 1)
+  else:
+    there = there and not seen.most > limits.calm
   return [found.sign('fall_sure', text, loss.sure, limits.fall_sure, there)]

@@ -33,7 +33,7 @@ class Training(NamedTuple):
   fitted: float  # the fall of that exponential
   sure: float  # that over its standard error
   swing: float  # standard deviation in the second half, over the fall
-  wander: float  # of means of its eighths beyond what noise gives, over the fall
+  wander: float  # of means of its eighths beyond what noise gives, over the level
   wander_sure: float  # of those means, over what noise gives
   follows: float  # correlation of a loss with the one before, in the second half
   rise: float  # end less lowest, over the fall
@@ -43,28 +43,18 @@ class Training(NamedTuple):
   late_sure: float  # that over its standard error
   above: float  # share of the last quarter above the first level
   end_over: float  # end less start, over the fall or the noise, the larger
-  times_first: float  # the last quarter's median over the first loss; 0 where a loss
-  # is not positive, or one of the second half is not above the first
+  times_first: float  # mean of the last quarter over the first losses; NaN where a
+  # loss is negative
+  burst: float  # the largest mean of a fortieth over the first losses; likewise
+  lucky: float  # those first losses over the very first; likewise
+  tail: float  # mean of the second half over its median; likewise
+  lasting: float  # standard deviation of the second half over the early one
   jump: float  # last losses over all before, in their spread
   most: float  # the largest loss but for the last three
   level: float  # the median of the second half, but for the last three
   spike: float  # the last loss over the level of the second half, in its spread
   spike_before: float  # the same of the loss before it
   curve: _curve.Curve
-
-
-class Validation(NamedTuple):
-  """What the validation losses say."""
-
-  count: int
-  fall: float  # from the first to the lowest
-  time: float  # of the exponential that fits best, in parts of the run's way
-  lowest_at: float  # in parts of its points
-  rise: float  # end less lowest, over the fall
-  rough: float  # how far it moves up and down in the second half, over the fall
-  part: float  # that rise over the lowest; infinite where that is not positive
-  steps: tuple[float, float]  # of the lowest and of the last
-  levels: tuple[float, float]  # lowest and end
 
 
 class Rate(NamedTuple):
@@ -129,25 +119,34 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
   before = float((before - np.minimum.accumulate(before)).max())
   spread = max(fit.fall, fall * 0.1, _TINY)
   wander, wander_sure = _wander(half)
+  first = _first(value)
+  width = max(1, count // 40)
+  sums = np.concatenate([[0.0], np.cumsum(value)])
+  means = (sums[width:] - sums[:-width]) / width
+  early = value[max(1, count // 20) : max(count // 4, 4)]
   return Training(
       count=count,
       fall=curve.fall,
-      surely=_over(fall, error * np.sqrt(1 / wide + 1 / max(3, count // 10))),
+      surely=over(fall, error * np.sqrt(1 / wide + 1 / max(3, count // 10))),
       time=fit.time,
       fitted=fit.fall,
       sure=fit.sure,
       swing=float(half.std()) / spread,
-      wander=wander / spread,
+      wander=over(wander, float(half.mean()) if value.min() >= 0 else spread),
       wander_sure=wander_sure,
       follows=_follows(half),
       rise=rise / fall,
-      rise_sure=_over(rise, error * np.sqrt(2 / wide)),
+      rise_sure=over(rise, error * np.sqrt(2 / wide)),
       before=before / fall,
       late=late / fall,
-      late_sure=_over(late, error * np.sqrt(2 / max(len(fourth), 1))),
+      late_sure=over(late, error * np.sqrt(2 / max(len(fourth), 1))),
       above=float(np.mean(value[-max(3, count // 4) :] > curve.first)),
-      end_over=_over(curve.end - curve.first, max(curve.fall, 3 * _quiet(value))),
-      times_first=_times_first(value),
+      end_over=over(curve.end - curve.first, max(curve.fall, 3 * _quiet(value))),
+      times_first=over(float(value[-max(3, count // 4) :].mean()), first),
+      burst=over(float(means.max()), first),
+      lucky=over(first, float(value[0])),
+      tail=over(float(half.mean()), float(np.median(half)) + 0 * first),
+      lasting=over(float(half.std()), float(early.std())),
       jump=_jump(value),
       most=float(value[: max(1, count - 3)].max()),
       level=float(np.median(value[count // 2 : max(count - 3, count // 2 + 1)])),
@@ -167,7 +166,10 @@ def _wander(half: np.ndarray) -> tuple[float, float]:
   moved = float(np.sqrt((left**2).sum() / max(len(means) - 2, 1)))
   within = float(np.sqrt(np.mean([piece.var() for piece in pieces])))
   noise = within / np.sqrt(max(len(pieces[0]) - 1, 1))
-  return float(np.sqrt(max(moved**2 - noise**2, 0.0))), _over(moved, noise)
+  # A level that only rises, or only falls, does not go up and down.
+  moves = np.diff(means)
+  back = float(np.abs(moves).sum() - abs(moves.sum())) / len(moves)
+  return min(back, float(np.sqrt(max(moved**2 - noise**2, 0.0)))), over(moved, noise)
 
 
 def _follows(half: np.ndarray) -> float:
@@ -187,13 +189,16 @@ def _quiet(value: np.ndarray) -> float:
   return min(_curve.deviation(value[:half]), _curve.deviation(value[half:]))
 
 
-def _times_first(value: np.ndarray) -> float:
-  """How many times the first loss the last ones are, where no later one is below."""
-  count = len(value)
-  first = float(value[: max(1, count // 100)].max())
-  if value.min() <= 0 or value[count // 2 :].min() <= first:
-    return 0.0
-  return float(np.median(value[-max(3, count // 4) :])) / first
+def _first(value: np.ndarray) -> float:
+  """The first losses, by which all others are measured; NaN for negative ones.
+
+  One batch is no level, and a run that breaks out has no second: the median of the
+  first three counts, as long as it is within four times the first.
+  """
+  if value.min() < 0 or value[0] == 0:
+    return np.nan
+  few = float(np.median(value[: max(3, len(value) // 100)]))
+  return max(float(value[0]), min(few, 4 * float(value[0])))
 
 
 def _jump(value: np.ndarray) -> float:
@@ -211,7 +216,7 @@ def _jump(value: np.ndarray) -> float:
     middle = float(np.median(rest[len(rest) // 2 :]))
     far = np.quantile(np.abs(rest[len(rest) // 2 :] - middle), 0.98)
     above = float(last[-1] - max(most, rest[0]))
-    found = max(found, _over(above, max(float(far), 0.02 * (most - middle))))
+    found = max(found, over(above, max(float(far), 0.02 * (most - middle))))
   return found
 
 
@@ -222,46 +227,9 @@ def _spike(value: np.ndarray, which: int) -> float:
     return 0.0
   middle = float(np.median(rest))
   far = float(np.quantile(np.abs(rest - middle), 0.98))
-  return _over(float(value[which]) - middle, max(far, 0.02 * float(np.ptp(value[:-3]))))
+  return over(float(value[which]) - middle, max(far, 0.02 * float(np.ptp(value[:-3]))))
 
 
-def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None:
-  """The signs of the validation loss; None for fewer than four of them.
-
-  Args:
-    log: the log.
-    way: (rows,), from 0 to 1.
-    unit: the fall of the training loss, for a validation loss that never fell.
-  """
-  finite = np.isfinite(log.validation_loss)
-  value = np.clip(log.validation_loss[finite], -1e100, 1e100)
-  count = len(value)
-  if count < 4:
-    return None
-  # One lucky point is not the lowest level: it is sought among medians.
-  level = _curve.medians(value, np.arange(count), max(1, count // 10))
-  lowest = int(level.argmin())
-  low, end = min(float(level[lowest]), float(value[0])), float(level[-1])
-  fall = float(value[0]) - low
-  scale = max(fall, 0.1 * unit, _TINY)
-  at = way[finite]
-  at = (at - at[0]) / max(at[-1] - at[0], _TINY)
-  later = np.diff(value[count // 2 :])
-  back = np.abs(later).sum() - abs(later.sum())
-  step = log.step[finite]
-  return Validation(
-      count=count,
-      fall=fall,
-      time=_decay.decay(at, value, value).time,
-      lowest_at=lowest / (count - 1),
-      rise=(end - low) / scale,
-      part=end / low - 1 if low > 0 else np.inf,
-      rough=float(back / max(len(later), 1)) / scale,
-      steps=(float(step[lowest]), float(step[-1])),
-      levels=(low, end),
-  )
-
-
-def _over(value: float, error: float) -> float:
+def over(value: float, error: float) -> float:
   """A quotient that is large, and not infinite, where nothing is below."""
   return float(value / max(error, 1e-6 * abs(value), _TINY))

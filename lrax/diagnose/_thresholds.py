@@ -12,25 +12,27 @@ class Thresholds:
   """The rules of `diagnose`, in the order in which they are asked.
 
   Each number can be given another value, as `Thresholds(points=30)`. Losses are
-  only ever compared with each other: levels are medians of a twentieth of the run,
-  "the fall" is from the first level to the lowest, and a spread is a standard
-  deviation that no few points can move. A loss may be negative.
+  only ever compared with each other. Where no loss is negative, its size counts: by
+  what part of its level it goes up and down, and what is left of the first losses,
+  which are the first, or the median of the first three as long as that is within
+  four times the first. For a loss that may be negative the fall counts instead, from
+  the first level to the lowest. Levels are medians of a twentieth of the run.
 
     name               default  rule
     -----------------  -------  ---------------------------------------------------
     broken_rows              1  diverging: so many rows at the end hold a loss that
                                 is NaN or infinite, and more than ever in a row
                                 before that; one that recovered does not count.
-    missing_rows             3  unclear: so many rows at the end have no loss where
-                                rows before had one, or no validation loss.
+    times_first            1.7  diverging: the validation loss ends at so many times
+                                its first,
+    burst                  1.5  and means of a fortieth of the losses were once at so
+                                many times the first. Without a validation loss: the
+                                mean of the last quarter is `times_first` the first.
     jump                   1.5  diverging: one of the last three losses is above all
                                 before by so many of their spreads.
     above_start            0.6  diverging: the end is above the start by this part of
                                 the fall, or of three spreads where that is more,
     above_share            0.6  and so is this part of the last quarter.
-    times_first            4.0  diverging: the end is so many times the first loss, and
-                                no loss of the second half as low as that (only
-                                where all losses are positive).
     risen                 0.25  diverging: the end is above the lowest level by this
                                 part of the fall,
     risen_before           1.5  which is so many times the largest rise before that,
@@ -38,54 +40,70 @@ class Thresholds:
     spike                  4.0  diverging: the last loss is so many spreads above the
                                 level of the second half, the one before it is by
                                 one, and the last by `risen` above the lowest.
+    missing_rows             3  unclear: so many rows at the end have no loss where
+                                rows before had one, or no validation loss.
     points                  15  unclear: fewer losses than these.
+    far                    8.0  diverging: the validation loss, or without one means
+                                of a fortieth, was at so many times the first
+    far_end                0.3  and ended no lower than at this many times that.
+    validation_swing      0.09  oscillating: the validation loss, in the second half,
+                                goes up and down by this part of its level from one
+                                to the next, and ended below `times_first`.
     overfit_at             0.7  overfitting: the validation loss was lowest before
                                 this part of its points,
     overfit_rise         0.025  ended above that by this part of its fall,
     overfit_part         0.065  and by this part of the lowest, where that is positive,
     overfit_rough          2.0  and by so many times its own ups and downs, while the
     overfit_loss           0.2  loss rose by less than this part of its fall.
-    validation_risen       5.0  diverging: the validation loss ended above its lowest
-                                by so many of its falls.
-    validation_swing      0.05  oscillating: the validation loss, in the second half,
-                                goes up and down by this part of its fall, or ended
-                                above its lowest by three times that.
-    validation_noise      0.45  Not where the loss has no fall either, and these are
-                                this large: then they are noise.
-    regular_swing         0.15  oscillating: the loss, in the second half, has this
-                                part of its fall as standard deviation,
+    regular_swing         0.15  oscillating (from here to `swing`, only without a
+                                validation loss): the loss, in the second half, has
+                                this part of its fall as standard deviation,
     regular                0.7  and follows the one before it, or goes against it,
                                 with this correlation.
-    slow                  0.35  too low: the exponential that fits the fall best has
+    wander                 0.2  oscillating: means of eighths of the second half go up
+                                and down by this part of the level,
+    wander_sure            1.5  and so many times as far as noise makes them.
+    tail                   1.6  oscillating: the mean of the second half is so many
+                                times its median, by losses that are far too high.
+    slow                   0.3  too low: the exponential that fits the fall best has
                                 a time of this part of the run, counted in rate
                                 spent;
-    slow_validation        0.3  or that of the validation loss, where there is one.
-    wander                 0.1  oscillating (without a validation loss): means of
-                                eighths of the second half differ by this part of the
-                                fall, beyond what noise gives;
-    wander_sure            1.7  and by so many times that, if it has no fall.
+    slow_validation       0.24  or that of the validation loss, where there is one,
+    slow_back              0.1  which goes back by less than this part of its moves;
+    half                   0.5  and at least this part of the first losses is left: a
+                                loss that cannot be negative is no more than half
+                                done.
     fall_sure              2.0  too low: there is no fall: that of the exponential is
                                 less than so many standard errors,
-    levels_sure            3.0  and that of the levels less than so many of theirs.
-    swing                  0.9  oscillating: the loss, in the second half, has this
-                                part of its fall as standard deviation, and a
-                                validation loss is not calm by `flat_rough`.
-    flat                  0.09  plateau: the time of the fall was less than this part
-                                of the run, so that it was over after five of them,
-    flat_noise             0.3  the loss has since this part of its fall as standard
+    levels_sure            3.0  that of the levels less than so many of theirs,
+    still                 0.05  the validation loss fell by less than this part of its
+                                lowest,
+    unfallen               0.7  and this part of the first losses is left.
+    swing                  2.0  oscillating: the loss, in the second half, has so many
+                                times its fall as standard deviation.
+    flat_swing            0.04  plateau: the validation loss, in the second half, goes
+                                up and down by this part of its level;
+    flat                   0.1  or the time of the fall was less than this part of the
+                                run, so that it was over after five of them (for a
+                                validation loss, too),
+    flat_sure              8.0  or the fall is less than so many standard errors;
+    flat_noise            0.12  the loss has since this part of its fall as standard
                                 deviation: a lower rate would average that out;
-    early                0.036  or it was over sooner, with this for `flat`,
-    early_noise           0.08  and this for `flat_noise`;
-    flat_rough           0.012  and the validation loss, where there is one, goes up
-                                and down by this part of its fall.
-    rate_end               0.1  Not where the rate has ended below this part of its
-                                peak: then the schedule has ended, and so the run.
+    lasting                0.7  and that is so many times the standard deviation of
+                                its second tenth: the noise does not get less.
+    calm                   3.0  Not healthy, but unclear, is what fits no rule and was
+                                at so many times its very first loss, or without a
+                                validation loss ends above that.
+    rate_end               0.1  No plateau where the rate has ended below this part of
+                                its peak: then the schedule has ended, and so the run.
                                 That holds for all rules of oscillating, too.
 
-  No rule of oscillating, and none but the first two of diverging, holds where the
-  rate has waves and the loss goes with them.
+  No rule of oscillating, and neither `risen` nor `spike`, holds where the rate has
+  waves and the loss goes with them; and what oscillates by
+  `validation_swing` has not diverged by where it happens to end.
   What fits no rule is healthy if it fell by `fall_sure` standard errors and did not
-  rise in the end by half of `risen`; else unclear.
+  rise in the end by half of `risen`, or its validation loss ends within
+  `overfit_part` of its lowest; else unclear.
 
   Raises:
     TypeError: one is no real number.
@@ -93,38 +111,45 @@ class Thresholds:
   """
 
   broken_rows: int = 1
-  missing_rows: int = 3
+  times_first: float = 1.7
+  burst: float = 1.5
   jump: float = 1.5
   above_start: float = 0.6
   above_share: float = 0.6
-  times_first: float = 4.0
   risen: float = 0.25
   risen_before: float = 1.5
   risen_sure: float = 4.0
   spike: float = 4.0
+  missing_rows: int = 3
   points: int = 15
+  far: float = 8.0
+  far_end: float = 0.3
+  validation_swing: float = 0.09
   overfit_at: float = 0.7
   overfit_rise: float = 0.025
   overfit_part: float = 0.065
   overfit_rough: float = 2.0
   overfit_loss: float = 0.2
-  validation_risen: float = 5.0
-  validation_swing: float = 0.05
-  validation_noise: float = 0.45
   regular_swing: float = 0.15
   regular: float = 0.7
-  slow: float = 0.35
-  slow_validation: float = 0.3
-  wander: float = 0.1
-  wander_sure: float = 1.7
+  wander: float = 0.2
+  wander_sure: float = 1.5
+  tail: float = 1.6
+  slow: float = 0.3
+  slow_validation: float = 0.24
+  slow_back: float = 0.1
+  half: float = 0.5
   fall_sure: float = 2.0
   levels_sure: float = 3.0
-  swing: float = 0.9
-  flat: float = 0.09
-  flat_noise: float = 0.3
-  early: float = 0.036
-  early_noise: float = 0.08
-  flat_rough: float = 0.012
+  still: float = 0.05
+  unfallen: float = 0.7
+  swing: float = 2.0
+  flat_swing: float = 0.04
+  flat: float = 0.1
+  flat_sure: float = 8.0
+  flat_noise: float = 0.12
+  lasting: float = 0.7
+  calm: float = 3.0
   rate_end: float = 0.1
 
   def __post_init__(self):

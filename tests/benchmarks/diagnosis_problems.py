@@ -157,6 +157,74 @@ def _tumours_mislabelled() -> tasks.Task:
   return _network('tumours mislabelled', rows, (30, 2), jnp.tanh, _classes)
 
 
+def _digits_layers_mislabelled() -> tasks.Task:
+  """A hidden layer; 30 % of the labels drawn anew."""
+  rows = _wrong_labels(_table('digits'), 0.3)
+  return _network(
+      'digits layers mislabelled', rows, (64, 32, 10), jax.nn.relu, _classes
+  )
+
+
+def _digits_value() -> tasks.Task:
+  """What number a digit is, as a linear function of its pixels."""
+  inputs, labels = _table('digits')
+  targets = ((labels - labels.mean()) / labels.std()).astype(np.float32)
+  return _network('digits value', (inputs, targets), (64, 1), jnp.tanh, _squares)
+
+
+def _digits_grey() -> tasks.Task:
+  """How grey a pixel in the middle of a digit is, of 17, from the eight before."""
+  inputs, _ = _table('digits')
+  grey, before = inputs.astype(np.int32), inputs[:, 28:36]
+  seen = np.eye(17)[before.astype(int)].reshape(len(grey), -1)
+  return _network('digits grey', (seen, grey[:, 36]), (136, 17), jnp.tanh, _classes)
+
+
+def _diabetes_thirds(hidden: bool) -> tasks.Task:
+  """In which third of the patients one's disease progresses."""
+  inputs, targets = _table('diabetes')
+  labels = np.searchsorted(np.quantile(targets, [1 / 3, 2 / 3]), targets)
+  widths = (10, 24, 3) if hidden else (10, 3)
+  return _network(
+      'diabetes thirds', (inputs, labels.astype(np.int32)), widths, jax.nn.relu,
+      _classes,
+  )
+
+
+def _tumours_sites() -> tasks.Task:
+  """In which quarter of the tumours one is by size, from four rough measures."""
+  inputs, _ = _table('breast_cancer')
+  quarters = np.quantile(inputs[:, 3], [0.25, 0.5, 0.75])
+  labels = np.searchsorted(quarters, inputs[:, 3]).astype(np.int32)
+  seen = _products(inputs[:, [1, 4, 7, 9]])
+  return _network('tumours sites', (seen, labels), (14, 4), jnp.tanh, _classes)
+
+
+def _digits_twos() -> tasks.Task:
+  """Whether a digit is even, from the ink in its rows and columns; 20 % mislabelled."""
+  inputs, labels = _table('digits')
+  square = inputs.reshape(-1, 8, 8)
+  inputs = np.concatenate([square.sum(1), square.sum(2)], axis=1)
+  rows = _wrong_labels((inputs, labels % 2), 0.2)
+  return _network('digits twos', rows, (16, 2), jnp.tanh, _classes)
+
+
+def _diabetes_sexes() -> tasks.Task:
+  """A patient's sex from the nine other measures and their products."""
+  inputs, _ = _table('diabetes')
+  labels = (inputs[:, 1] > 0).astype(np.int32)
+  seen = _products(np.delete(inputs, 1, axis=1))
+  return _network('diabetes sexes', (seen, labels), (54, 2), jnp.tanh, _classes)
+
+
+def _tumours_texture() -> tasks.Task:
+  """How rough a tumour's outline is, from its other measures: a linear function."""
+  inputs, _ = _table('breast_cancer')
+  targets, others = inputs[:, 4], np.delete(inputs, [4, 14, 24], axis=1)
+  targets = ((targets - targets.mean()) / targets.std()).astype(np.float32)
+  return _network('tumours texture', (others, targets), (27, 1), jnp.tanh, _squares)
+
+
 def _iris() -> tasks.Task:
   return _network('iris', _table('iris'), (4, 24, 24, 3), jax.nn.relu, _classes)
 
@@ -267,7 +335,14 @@ _TASKS: dict[str, Callable[[], tasks.Task]] = {
     'diabetes': _diabetes,
     'diabetes line': _diabetes_line,
     'diabetes products': _diabetes_products,
+    'diabetes sexes': _diabetes_sexes,
+    'diabetes thirds': lambda: _diabetes_thirds(hidden=False),
+    'diabetes thirds, layers': lambda: _diabetes_thirds(hidden=True),
+    'digits grey': _digits_grey,
+    'digits layers mislabelled': _digits_layers_mislabelled,
     'digits mislabelled': _digits_mislabelled,
+    'digits twos': _digits_twos,
+    'digits value': _digits_value,
     'digits': _digits_narrow,
     'digits_cnn': tasks.digits_cnn,
     'iris': _iris,
@@ -278,6 +353,8 @@ _TASKS: dict[str, Callable[[], tasks.Task]] = {
     'photograph line': lambda: _photograph(line=True),
     'tumours': tasks.tumours,
     'tumours mislabelled': _tumours_mislabelled,
+    'tumours sites': _tumours_sites,
+    'tumours texture': _tumours_texture,
     'wine': _wine,
     'wine mislabelled': _wine_mislabelled,
 }
@@ -292,6 +369,7 @@ def task_of(name: str) -> tasks.Task:
 # --- the split ----------------------------------------------------------------
 
 _HEAVY = 'sgd(momentum=0.9)'
+_SOME, _LONG = 'sgd(momentum=0.8)', 'sgd(momentum=0.98)'
 DEVELOPMENT = (
     Problem('digits', 'sgd', 32, 300, 0, (-2.5, 0.75), (0,)),
     Problem('digits', 'adam', 64, 400, 60, (-4.25, -0.5), (1,)),
@@ -311,6 +389,40 @@ DEVELOPMENT = (
     Problem('diabetes line', 'adam', 4, 500, 0, (-4.0, 0.0), (18, 19, 33, 34)),
     Problem('diabetes products', 'sgd', 4, 900, 0, (-4.0, -1.25), (26, 27)),
     Problem('diabetes products', 'adam', 8, 900, 0, (-4.0, -1.0), (28, 29, 35, 36)),
+    Problem('digits layers mislabelled', 'sgd', 8, 700, 0, (-2.5, 0.25), (50, 51)),
+    Problem('digits layers mislabelled', 'adamax', 16, 500, 0, (-3.5, -0.5), (52, 53)),
+    Problem('digits mislabelled', 'lion', 8, 700, 0, (-4.5, -1.5), (54, 55)),
+    Problem('digits value', 'sgd', 4, 700, 0, (-4.0, -1.0), (56, 57, 58)),
+    Problem('digits value', 'adagrad', 8, 500, 0, (-3.0, 0.5), (59, 60)),
+    Problem('digits grey', 'sgd', 4, 900, 0, (-2.5, 0.5), (61, 62)),
+    Problem('digits grey', 'amsgrad', 8, 700, 0, (-3.5, -0.25), (63, 64)),
+    Problem('digits grey', _SOME, 16, 500, 0, (-2.5, 0.5), (65, 66)),
+    Problem('tumours mislabelled', _SOME, 4, 500, 0, (-2.5, 0.0), (67, 68, 69)),
+    Problem('tumours mislabelled', 'lion', 8, 400, 0, (-4.0, -0.5), (70, 71)),
+    Problem('tumours texture', 'sgd', 4, 600, 0, (-4.0, -0.75), (72, 73, 74)),
+    Problem('tumours texture', _LONG, 16, 400, 0, (-5.0, -1.5), (75, 76)),
+    Problem('tumours texture', 'yogi', 8, 600, 0, (-4.0, -0.25), (77, 78)),
+    Problem('diabetes thirds', 'sgd', 2, 700, 0, (-3.0, 0.25), (79, 80, 81)),
+    Problem('diabetes thirds', 'adabelief', 4, 600, 0, (-3.5, -0.25), (82, 83, 84)),
+    Problem('diabetes thirds', _LONG, 8, 500, 0, (-4.0, -0.75), (85, 86)),
+    Problem('diabetes thirds, layers', 'adam', 8, 400, 40, (-4.0, -0.5), (87, 88)),
+    Problem('diabetes thirds, layers', _SOME, 4, 500, 40, (-3.5, -0.25), (89, 90)),
+    Problem('diabetes products', _SOME, 8, 600, 0, (-4.0, -1.0), (91, 92, 93)),
+    Problem('diabetes line', 'adamax', 4, 400, 0, (-3.5, 0.25), (94, 95)),
+    Problem('tumours mislabelled', 'adamax', 4, 700, 0, (-2.5, 0.0), (100, 101, 102)),
+    Problem('tumours mislabelled', 'yogi', 4, 600, 0, (-2.5, 0.0), (103, 104, 105)),
+    Problem('tumours sites', 'adam', 4, 700, 0, (-2.5, 0.0), (106, 107, 108)),
+    Problem('tumours sites', 'sgd', 4, 600, 0, (-2.5, 0.75), (109, 110, 111)),
+    Problem('tumours sites', _SOME, 8, 600, 0, (-2.5, 0.5), (112, 113, 114)),
+    Problem('digits twos', 'sgd', 2, 700, 0, (-2.5, 0.0), (115, 116, 117)),
+    Problem('digits twos', 'adabelief', 8, 700, 0, (-3.0, -0.5), (118, 119, 120)),
+    Problem('digits twos', _LONG, 8, 700, 0, (-4.0, -0.75), (121, 122, 123)),
+    Problem('digits mislabelled', 'amsgrad', 4, 900, 0, (-2.75, -0.5), (124, 125)),
+    Problem('digits mislabelled', _SOME, 4, 900, 0, (-2.5, -0.25), (126, 127)),
+    Problem('digits mislabelled', 'sgd', 16, 900, 0, (-1.5, 0.75), (128, 129)),
+    Problem('diabetes products', 'yogi', 4, 700, 0, (-3.0, -0.5), (130, 131, 132)),
+    Problem('diabetes sexes', 'adam', 4, 600, 0, (-2.5, 0.0), (133, 134, 135)),
+    Problem('diabetes sexes', _HEAVY, 4, 600, 0, (-2.5, 0.0), (136, 137, 138)),
 )
 _NESTEROV = 'sgd(momentum=0.95, nesterov=True)'
 _LIGHT = 'sgd(momentum=0.5)'

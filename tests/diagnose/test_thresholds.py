@@ -36,8 +36,10 @@ RISEN = {'loss': replaced(falling(), slice(240, None), np.linspace(0.3, 1.2, 60)
 UNFALLEN = {'loss': 2.3 + noise(300, 0.02)}
 NEITHER = UNFALLEN | {'validation_loss': validated(2.3 + noise(300, 0.002, 1))}
 PLATEAU = {'loss': falling(time=0.02, end=0.8, size=0.2), 'learning_rate': 0.1}
-LATER = {'loss': falling(time=0.05, end=0.3, size=0.8), 'learning_rate': 0.1}
-UNEVEN = {'loss': 2.3 + 0.5 * np.sin(STEPS / 20) + noise(300, 0.5)}
+LATER = {'loss': falling(time=0.05, end=0.3, size=0.8) + 3, 'learning_rate': 0.1}
+UNEVEN = {'loss': 2.3 + 1.5 * np.sin(STEPS / 7) + noise(300, 1.5)}
+LINE = {'loss': 2.3 - STEPS / 1000 + noise(300, 0.02)}
+SLOWLY = LINE | {'validation_loss': validated(2.4 - STEPS / 1000)}
 ROUGH = PLATEAU | {
     'validation_loss': validated(falling(time=0.02, end=0.8, size=0.05, seed=1))
 }
@@ -45,51 +47,63 @@ SPIKES = {
     'loss': falling(time=0.02, size=0.05)
     + 3.0 * (np.random.default_rng(0).random(300) < 0.2)
 }
+# It was far above its start, and came back to half of it.
+BURST = {'loss': falling(time=0.1, start=30, end=1.1) * (STEPS > 9) + 2 * (STEPS < 10)}
+ABOVE = {
+    'loss': np.minimum(2.0 + STEPS / 60, 4),
+    'validation_loss': validated(np.minimum(2.0 + STEPS / 40, 6)),
+}
 
 # A log, its other thresholds, and the verdicts with the threshold 1 % below what is
 # measured and 1 % above it; a count is that and one more. Where what is measured is
 # no sign of its own, the two thresholds are given.
+RAISED = {'above_start': OFF, 'risen_sure': OFF, 'far': OFF}
 CASES = {
     'broken_rows': ({'loss': replaced(falling(), -1, np.nan)}, {}, 'diverging',
                     'healthy'),
+    'times_first': (EXPLODED, RAISED, 'diverging', None),
+    'burst': (ABOVE, RAISED, 'diverging', None),
     'jump': ({'loss': [*falling(), 3.0]}, {}, 'diverging', 'unclear'),
-    'above_start': (EXPLODED, {'times_first': OFF, 'risen_sure': OFF}, 'diverging',
-                    None),
-    'above_share': (EXPLODED, {'times_first': OFF, 'risen_sure': OFF}, 'diverging',
-                    None),
-    'times_first': (EXPLODED, {'above_start': OFF, 'risen_sure': OFF}, 'diverging',
-                    None),
+    'above_start': (EXPLODED, RAISED | {'times_first': OFF}, 'diverging', None),
+    'above_share': (EXPLODED, RAISED | {'times_first': OFF, 'above_start': 0.5},
+                    'diverging', None),
     'risen': (RISEN, {}, 'diverging', None),
     'risen_before': (RISEN, {}, 'diverging', None),
     'risen_sure': (RISEN, {}, 'diverging', None),
     'spike': ({'loss': [*falling(), 0.6, 1.2, 2.2]}, {}, 'diverging', None),
     'points': (HEALTHY, {}, 'healthy', 'unclear'),
+    'far': (BURST, {}, 'diverging', None),
+    'far_end': (BURST, {}, 'diverging', None),
+    'validation_swing': (JUDGED, {}, 'oscillating', 'healthy'),
     'overfit_at': (overfitted(), {}, None, 'overfitting'),
     'overfit_rise': (overfitted(), {}, 'overfitting', None),
     'overfit_part': (overfitted(), {}, 'overfitting', None),
     'overfit_rough': (overfitted(), {}, 'overfitting', None, 2, 1e9),
     'overfit_loss': (overfitted(), {}, None, 'overfitting'),
-    'validation_risen': (NEITHER, {}, 'diverging', 'too low'),
-    'validation_swing': (JUDGED, {}, 'oscillating', 'healthy'),
-    'validation_noise': (NEITHER, {}, 'too low', 'oscillating', 0.1, 10),
-    'regular_swing': ({'loss': 1.2 + 0.8 * (-1.0) ** STEPS + noise(300, 0.1)}, {},
-                      'oscillating', 'too low'),
-    'regular': ({'loss': 1.2 + 0.8 * (-1.0) ** STEPS + noise(300, 0.1)}, {},
-                'oscillating', 'too low'),
-    'slow': (HEALTHY, {}, 'too low', 'healthy'),
-    'slow_validation': (JUDGED, {}, 'too low', 'healthy'),
+    'regular_swing': ({'loss': 1.2 + 0.8 * (-1.0) ** STEPS + noise(300, 0.1)},
+                      {'swing': OFF}, 'oscillating', None),
+    'regular': ({'loss': 1.2 + 0.8 * (-1.0) ** STEPS + noise(300, 0.1)},
+                {'swing': OFF}, 'oscillating', None),
     'wander': (UNEVEN, {'regular': OFF, 'swing': OFF}, 'oscillating', None),
-    'wander_sure': (UNEVEN, {'regular': OFF, 'fall_sure': OFF, 'levels_sure': OFF},
-                    'oscillating', 'too low', 0.1, 100),
+    'wander_sure': (UNEVEN, {'regular': OFF, 'swing': OFF}, 'oscillating', None),
+    'tail': (SPIKES, {'wander': OFF, 'swing': OFF}, 'oscillating', None),
+    'slow': (LINE, {}, 'too low', 'healthy'),
+    'slow_validation': (SLOWLY, {}, 'too low', 'healthy'),
+    'slow_back': (SLOWLY, {}, 'healthy', 'too low', 0, 0.1),
+    'half': (LINE, {}, 'too low', 'healthy'),
     'fall_sure': (UNFALLEN, {'levels_sure': OFF, 'slow': OFF, 'swing': OFF}, None,
                   'too low', 0, 10),
     'levels_sure': (UNFALLEN, {'slow': OFF, 'swing': OFF}, None, 'too low', 0, 10),
-    'swing': (SPIKES, {'wander': OFF, 'flat': 0, 'early': 0}, 'oscillating', 'healthy'),
-    'flat': (LATER, {'swing': OFF}, 'healthy', 'plateau'),
-    'flat_noise': (LATER, {'swing': OFF}, 'plateau', 'healthy'),
-    'early': (PLATEAU, {'flat': 0}, 'healthy', 'plateau'),
-    'early_noise': (PLATEAU, {}, 'plateau', 'healthy'),
-    'flat_rough': (ROUGH, {}, 'plateau', 'healthy', 0, 1),
+    'still': (NEITHER, {'slow_validation': OFF, 'swing': OFF}, None, 'too low', 0,
+              0.1),
+    'unfallen': (UNFALLEN, {'slow': OFF, 'swing': OFF}, 'too low', None, 0.5, 2),
+    'swing': (UNFALLEN, {'slow': OFF, 'unfallen': OFF}, 'oscillating', None),
+    'flat_swing': (ROUGH, {}, 'plateau', 'healthy'),
+    'flat': (LATER, {'flat_sure': 0}, 'healthy', 'plateau'),
+    'flat_sure': (LATER, {'flat': 0}, 'healthy', 'plateau', 0, OFF),
+    'flat_noise': (PLATEAU, {}, 'plateau', 'healthy'),
+    'lasting': (PLATEAU, {}, 'plateau', 'healthy'),
+    'calm': (HEALTHY, {}, 'unclear', 'healthy', 0.5, 2),
     'rate_end': (PLATEAU | {'learning_rate': np.linspace(0.1, 0.03, 300)}, {},
                  'plateau', 'healthy'),
 }
@@ -123,7 +137,7 @@ def test_there_is_a_case_for_every_threshold():
 
 
 def test_the_table_is_of_the_defaults():
-  rows = re.findall(r'^    (\w+) +([\d.]+)  \w', Thresholds.__doc__, re.MULTILINE)
+  rows = re.findall(r'^    (\w+) +([\d.]+)  \w', Thresholds.__doc__ or '', re.MULTILINE)
   assert {name: type(FIELDS[name])(value) for name, value in rows} == FIELDS
   assert len(rows) == len(FIELDS)
 
