@@ -208,7 +208,8 @@ def flat(found: Case) -> list[Evidence]:
 
 
 def _lasting(found: Case) -> Evidence:
-  lasting, limit = found.loss.lasting, found.limits.lasting
+  lasting = found.loss.lasting if found.loss else 0.0
+  limit = found.limits.lasting
   text = f'with {lasting:.2g} times the noise that the loss had early,'
   return found.sign('lasting', text, lasting, limit, lasting > limit)
 
