@@ -11,6 +11,7 @@ from lrax import _checks
 from lrax.diagnose import _cells
 from lrax.diagnose import _columns
 from lrax.diagnose import _csv
+from lrax.diagnose import _history
 from lrax.diagnose import _json
 from lrax.diagnose import _log
 from lrax.diagnose import _merge
@@ -33,7 +34,13 @@ def from_columns(
   Raises:
     ValueError: there is no loss among them.
   """
-  chosen = _columns.choose(list(table.columns), given)
+  named = (given or {}).values()
+  unseen = [
+      name for name, cells in table.columns.items()
+      if _columns.is_of_monitor(name) and name not in named
+      and np.isnan(_cells.numbers(cells, 'loss').values).all()
+  ]
+  chosen = _columns.choose(list(table.columns), given, unseen)
   notes = [*table.notes, *chosen.notes]
   found = {}
   for role, name in chosen.names.items():
@@ -52,6 +59,10 @@ def from_columns(
     raise ValueError(f'its column {chosen.names["loss"]!r} holds no number')
   missing = {role: column.missing for role, column in found.items()}
   values = {role: column.values for role, column in found.items()}
+  for name in chosen.rates[1:]:
+    rate = _cells.numbers(table.columns[name], 'learning_rate').values
+    values['learning_rate'] = np.fmax(values['learning_rate'], rate)
+    missing['learning_rate'] = np.isnan(values['learning_rate'])
   epoch = None
   if chosen.epoch is not None:
     epoch = _cells.numbers(table.columns[chosen.epoch], 'step').values
@@ -74,9 +85,10 @@ def from_value(source: Any, given: Mapping[str, str] | None) -> _log.Log:
   elif hasattr(source, 'keys'):  # a data frame too
     table = _json.of_value({str(k): np.asarray(source[k]) for k in source.keys()})
     arrays = True
-  elif all(hasattr(source, name) for name in _columns.ROLES):
+  elif isinstance(source, _history.History):
     found = {name: getattr(source, name) for name in _columns.ROLES}
-    return from_arrays('updates', **found)
+    missing = {'loss': source.missing, 'validation_loss': source.validation_missing}
+    return from_arrays('updates', missing, **found)
   else:
     raise _checks.refuse(
         'diagnose', 'source', 'a path, a History, a Log, a list of dicts or a mapping'
@@ -88,7 +100,9 @@ def from_value(source: Any, given: Mapping[str, str] | None) -> _log.Log:
     raise ValueError(f'diagnose: `source` is no log: {error}') from None
 
 
-def from_arrays(unit: str, **arrays: Any) -> _log.Log:
+def from_arrays(
+    unit: str, missing: dict[str, np.ndarray] | None = None, **arrays: Any
+) -> _log.Log:
   """The log of arrays by name; a number stands for one that is constant."""
   owner = 'diagnose'
   loss = _array(owner, 'loss', arrays['loss'])
@@ -108,7 +122,7 @@ def from_arrays(unit: str, **arrays: Any) -> _log.Log:
           'write NaN where nothing was measured', ValueError,
       )
     values[name] = np.broadcast_to(array, loss.shape)
-  return build(values, {}, unit, {}, [])
+  return build(values, missing or {}, unit, {}, [])
 
 
 def _array(owner: str, name: str, value: Any) -> np.ndarray:

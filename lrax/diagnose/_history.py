@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from lrax import _checks
+from lrax.diagnose import _columns
 
-# Where each is looked for, unless a name is given; the first that is there.
+# Where each is looked for first, unless a name is given.
 _NAMES = {
     'step': ('step', 'learning_rate_step', 'monitor_updates'),
-    'loss': ('loss', 'monitor_loss'),
+    'loss': ('loss',),
     'validation_loss': ('validation_loss', 'val_loss', 'eval_loss'),
     'learning_rate': ('learning_rate',),
 }
@@ -32,6 +33,8 @@ class History:
     learning_rate: (n,) float64; of several groups the largest.
     values: by name, (n,) float64: everything that was logged, such as
       `monitor_update_ratio/head`.
+    missing: (n,) bool: where no loss was logged at all, not even NaN.
+    validation_missing: (n,) bool: likewise for the validation loss.
   """
 
   step: np.ndarray
@@ -39,6 +42,8 @@ class History:
   validation_loss: np.ndarray
   learning_rate: np.ndarray
   values: Mapping[str, np.ndarray]
+  missing: np.ndarray
+  validation_missing: np.ndarray
 
   @property
   def groups(self) -> tuple[str, ...]:
@@ -70,11 +75,14 @@ def history(
       as `jax.lax.scan` stacks them. Values that are no real number, such as texts,
       are NaN; names of which all are so are left out.
     step: the name of the step; where it is None, the first of 'step',
-      'learning_rate_step' and 'monitor_updates' that is there, else 0, 1, 2, ...
-    loss: of the training loss; else 'loss', 'monitor_loss'.
-    validation_loss: else 'validation_loss', 'val_loss', 'eval_loss'.
-    learning_rate: else 'learning_rate', or the largest of those of the groups,
-      'learning_rate/...'.
+      'learning_rate_step' and 'monitor_updates' that is there, else another of
+      updates, as 'global_step', else 0, 1, 2, ...
+    loss: of the training loss; else 'loss' or a name that says so, as 'train_loss',
+      and if there is none 'monitor_loss', unless that is NaN in every row: then the
+      monitor has seen none.
+    validation_loss: else 'validation_loss', 'val_loss', 'eval_loss', or the like.
+    learning_rate: else 'learning_rate' or the like, or the largest of those of the
+      groups, 'learning_rate/...'.
 
   Returns:
     A `History`.
@@ -94,7 +102,7 @@ def history(
     >>> found.step.tolist(), found.loss.tolist(), found.values['accuracy'].tolist()
     ([1, 2], [2.0, 1.5], [nan, 0.5])
   """
-  values = _columns(rows)
+  values, gone = _numbers(rows)
   length = max((len(x) for x in values.values()), default=len(rows))
   if isinstance(rows, Mapping) and not values:
     length = 0
@@ -104,28 +112,61 @@ def history(
       'validation_loss': validation_loss,
       'learning_rate': learning_rate,
   }
-  nothing = np.full(length, np.nan)
-  found = {
-      field: _named(values, field, name, nothing) for field, name in given.items()
-  }
-  rates = [x for name, x in values.items() if name.startswith('learning_rate/')]
-  if found['learning_rate'] is nothing and rates:
-    found['learning_rate'] = np.fmax.reduce(rates)
+  for field, name in given.items():
+    if name is not None and name not in values:
+      raise _checks.refuse(
+          'history', field, f'one of {sorted(values)}', name,
+          'give the name that it has in the rows',
+      )
+  names = _guessed(values) | {k: (name,) for k, name in given.items() if name}
+  nothing, none = np.full(length, np.nan), np.ones(length, bool)
+  found = {field: _of(values, at, nothing) for field, at in names.items()}
+  missing = {field: _of(gone, at, none) for field, at in names.items()}
   steps = found['step']
-  if steps is nothing:
+  if not names['step']:
     steps = np.arange(length, dtype=float)
-  if not np.all(np.isfinite(steps) & (steps == np.floor(steps))):
-    bad = int(np.flatnonzero(~(np.isfinite(steps) & (steps == np.floor(steps))))[0])
+  if not _whole(steps).all():
+    bad = int(np.flatnonzero(~_whole(steps))[0])
     raise _checks.refuse(
         'history', 'step', 'a whole number in every row', float(steps[bad]),
         f'row {bad} has none; name another with step=, or drop the row',
     )
   found['step'] = steps.astype(np.int64)
-  return History(**found, values=values)
+  return History(
+      **found, values=values, missing=missing['loss'],
+      validation_missing=missing['validation_loss'],
+  )
 
 
-def _columns(rows: Any) -> dict[str, np.ndarray]:
-  """The numbers by name, each (n,)."""
+def _guessed(values: dict[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
+  """The names of each array, of which there are several for the rates of groups."""
+  ranked = _columns.ranked(
+      name for name, array in values.items()
+      if not (_columns.is_of_monitor(name) and np.isnan(array).all())
+  )
+  ranked['step'] = [
+      name for name in ranked['step']
+      if _columns.unit(name) == 'updates' and _whole(values[name]).all()
+  ]
+  first = {k: [n for n in names if n in values] for k, names in _NAMES.items()}
+  names = {k: (*first[k], *ranked[k])[:1] for k in _NAMES}
+  if not first['learning_rate']:
+    names['learning_rate'] = _columns.groups(ranked['learning_rate'])
+  return names
+
+
+def _of(
+    arrays: dict[str, np.ndarray], names: Sequence[str], otherwise: np.ndarray
+) -> np.ndarray:
+  return np.fmax.reduce([arrays[n] for n in names]) if names else otherwise
+
+
+def _whole(steps: np.ndarray) -> np.ndarray:
+  return np.isfinite(steps) & (steps == np.floor(steps))
+
+
+def _numbers(rows: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+  """The numbers by name, each (n,), and where there are none."""
   if isinstance(rows, Mapping):
     columns = {str(name): np.asarray(x) for name, x in rows.items()}
     shapes = {x.shape for x in columns.values()}
@@ -148,7 +189,9 @@ def _columns(rows: Any) -> dict[str, np.ndarray]:
   kept = {name: [_number(x) for x in column] for name, column in raw.items()}
   told = lambda name: not kept[name] or any(x is not None for x in kept[name])
   as_array = lambda column: np.array([math.nan if x is None else x for x in column])
-  return {name: as_array(x).astype(float) for name, x in kept.items() if told(name)}
+  kept = {name: x for name, x in kept.items() if told(name)}
+  gone = {name: np.array([x is None for x in y], bool) for name, y in kept.items()}
+  return {name: as_array(x).astype(float) for name, x in kept.items()}, gone
 
 
 def _number(value: Any) -> float | None:
@@ -160,18 +203,6 @@ def _number(value: Any) -> float | None:
     return float(array.reshape(()))
   except (TypeError, ValueError):
     return None
-
-
-def _named(
-    values: dict[str, np.ndarray], field: str, name: str | None, nothing: np.ndarray
-) -> np.ndarray:
-  if name is not None and name not in values:
-    raise _checks.refuse(
-        'history', field, f'one of {sorted(values)}', name,
-        'give the name that it has in the rows',
-    )
-  names = (name,) if name is not None else _NAMES[field]
-  return next((values[n] for n in names if n in values), nothing)
 
 
 def _plain(array: np.ndarray) -> list[Any]:

@@ -165,10 +165,9 @@ def _signs(diagnosis: diagnose.Diagnosis | None) -> dict[tuple[float, float], st
 
 def _missing(result: Any) -> np.ndarray:
   """Where no loss was written: that is no loss which is not finite."""
-  missing = getattr(result, 'missing', None)
-  if missing is not None and len(missing) == len(result.step):
-    return missing
-  # A history cannot tell. What ends in nothing but NaN was no longer finite.
+  if result.missing.any() or not isinstance(result, diagnose.History):
+    return result.missing
+  # Arrays cannot tell. What ends in nothing but NaN was no longer finite.
   finite = np.flatnonzero(np.isfinite(result.loss))
   last = finite[-1] if len(finite) else -1
   within = np.arange(len(result.loss)) < last
