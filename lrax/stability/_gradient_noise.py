@@ -14,6 +14,7 @@ import numpy as np
 from lrax import _checks
 from lrax import _types
 from lrax._sum_all import sum_all
+from lrax.stability import _flat
 
 _batch = _checks.number('a finite number > 0', lambda x: x > 0, 'count examples')
 
@@ -96,10 +97,7 @@ def squared_norms(gradients: chex.ArrayTree, axis_name: Any = None) -> SquaredNo
           owner, 'gradients', 'floating-point arrays', f'{jnp.result_type(leaf)}',
           'take them with respect to floating-point parameters', TypeError,
       )
-  wide = [
-      jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
-      for x in leaves
-  ]
+  wide = jax.tree.leaves(_flat.widened(leaves))
   if axis_name is not None:
     own = _square(wide)
     mean = jax.lax.pmean(wide, axis_name)

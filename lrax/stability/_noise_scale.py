@@ -14,6 +14,7 @@ import numpy as np
 
 from lrax import _checks
 from lrax import tasks
+from lrax._sum_all import sum_all
 from lrax.stability import _flat
 from lrax.stability import _noise_batches
 from lrax.stability import _noise_estimate
@@ -35,8 +36,9 @@ class NoiseScale:
     noise_scale: examples. Infinite where the gradient is lost in its noise, 0 where
       there is none, NaN where a gradient is not finite or all are 0.
     standard_error: examples; infinite or NaN where there is none to tell.
-    interval: examples: where the noise scale is, 95 times of 100. The upper end is
-      infinite where the data cannot tell that the gradient is not 0.
+      On the safe side: at its best with many batches.
+    interval: examples: where the noise scale is, some 95 times of 100. The upper end
+      is infinite where the data cannot tell that the gradient is not 0.
     told: whether all of this is finite and above 0: whether the data tells.
     squared_norm: estimate of the squared norm of the whole gradient; unbiased, so
       that it may be negative.
@@ -44,7 +46,7 @@ class NoiseScale:
     batches: how many batches it is from.
     batch_size: examples in each.
     examples: examples that there are; infinite for a distribution.
-    repeated: batches that were left out, since their examples had been seen.
+    repeated: batches that were left out, of a pass that came again.
     assumption: what is taken for granted of the batches.
     verdict: all this in plain words.
   """
@@ -97,10 +99,12 @@ def noise_scale(
     noise_scale = trace / squared_norm
 
   The last factor is 1 for batches drawn from a distribution, and 0 where all of a
-  finite data set is seen: then the mean is the gradient itself. The error is found
-  by leaving out each batch in turn, and the interval of `squared_norm / trace`, near
-  normal, is turned over; it is too wide, not too narrow, for few batches and where
-  all examples are seen in batches of few.
+  finite data set is seen: then the mean is the gradient itself. The interval is that
+  of noncentral F, exact for normal noise of one size in each of so many directions;
+  how many is estimated, with care. In simulations of normal noise in 1, 2 and 100
+  directions, and in 50 of variances 1/k and 1/k**2 with the gradient along the
+  strongest or the weakest, it held the noise scale 93 to 100 times of 100, for 4
+  batches and more; the fewer batches, the wider it is for that.
 
   Every batch is used twice, to find the mean and the deviations from it, so that
   memory holds one more gradient than training. The batches are held on the host.
@@ -108,8 +112,8 @@ def noise_scale(
   Args:
     task: what is trained. `Arrays` are drawn from without repeats; `Drawn` is drawn
       anew; of a `Stream` one pass is read. Batches of another shape than the first
-      are left out, and so are those of which most examples had been seen before:
-      they tell nothing new.
+      are left out, and so are all from where a stream only gives batches again: they
+      tell nothing new. Examples or batches that are equal by chance are kept.
     params: where to measure.
     state: what is not trained, as `task.start` gives it; needed if the task is
       stateful. What the loss makes of it is not used.
@@ -119,7 +123,7 @@ def noise_scale(
       Losses that look across a batch, as with BatchNorm, have another gradient at
       another size.
     examples: how many a pass of a `Stream` has. None for those read, if the pass
-      ends or repeats itself, and otherwise for a pass that is taken to be endless:
+      ends or its batches repeat, and otherwise for a pass that is taken to be endless:
       then `squared_norm` is too small by `trace / examples`.
     seed: for the batches and for dropout, of which the noise is a part.
 
@@ -129,7 +133,8 @@ def noise_scale(
   Raises:
     TypeError: `task` is no Task, or a parameter is no real floating-point array.
     ValueError: an argument is out of range, `state` is missing, batches have no
-      first axis of examples, or there are not 4 different ones.
+      first axis of examples, there are not 4, or `Drawn` gives the same ones for
+      each key.
 
   Source:
     McCandlish et al., "An Empirical Model of Large-Batch Training", 2018 (arXiv
@@ -165,8 +170,11 @@ def noise_scale(
   examples = _checks.optional(_checks.count)(owner, 'examples', examples)
   seed = int(_checks.seed(owner, 'seed', seed))
   used = _noise_batches.drawn(task, count, size, seed, examples)
-  deviations, broken = _deviations(task, params, state, used.batches, seed)
+  deviations, unit = _deviations(task, params, state, used.batches, seed)
   found = _noise_estimate.estimate(deviations, used.rows, used.population)
+  found = found._replace(
+      squared_norm=found.squared_norm * unit * unit, trace=found.trace * unit * unit
+  )
   upper = found.interval[1]
   told = found.noise_scale > 0 and math.isfinite(upper)
   result = NoiseScale(
@@ -180,60 +188,63 @@ def noise_scale(
       verdict='',
       **found._asdict(),
   )
-  return dataclasses.replace(result, verdict=_verdict(result, broken))
+  return dataclasses.replace(result, verdict=_verdict(result))
 
 
 def _deviations(
     task: tasks.Task, params: Any, state: Any, batches: list[Any], seed: int
-) -> tuple[_noise_estimate.Deviations, bool]:
-  """What the estimate needs, and whether a gradient is not finite."""
+) -> tuple[_noise_estimate.Deviations, float]:
+  """What the estimate needs, in units of the gradients' largest entry, and that."""
   key = jax.random.key(seed)
-  wide = lambda x: jnp.promote_types(jnp.result_type(x), jnp.float32)
-  zeros = jax.tree.map(lambda x: jnp.zeros(jnp.shape(x), wide(x)), params)
   at = lambda i: (task, params, state, batches[i], jax.random.fold_in(key, i))
-  # In units of the first gradient's largest entry no square is too small or large.
-  first = jax.tree.leaves(_add(*at(0), 1.0, zeros))
-  unit = max(float(jnp.max(jnp.abs(x), initial=0)) for x in first)
-  unit = unit if 0 < unit < math.inf else 1.0
-  total = zeros
+  total = jax.tree.map(jnp.zeros_like, _flat.widened(params))
+  unit = jnp.zeros((), jnp.result_type(*jax.tree.leaves(total)))
   for i in range(len(batches)):
-    total = _add(*at(i), 1 / unit, total)
+    total, unit = _add(*at(i), total, unit)
   mean = jax.tree.map(lambda x: x / len(batches), total)
-  products = [_products(*at(i), 1 / unit, mean) for i in range(len(batches))]
-  along, squares = np.asarray(products, np.float64).T * unit**2
-  square = float(_dot(mean, mean)) * unit**2
-  finite = math.isfinite(square) and np.isfinite(squares).all()
-  return _noise_estimate.Deviations(square, along, squares), not finite
+  products = [_products(*at(i), mean, unit) for i in range(len(batches))]
+  along, squares = np.asarray(products, np.float64).T
+  square = float(_dot(mean, mean))
+  return _noise_estimate.Deviations(square, along, squares), float(unit)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _add(task, params, state, batch, key, scale, total):
-  gradient = _gradient(task, params, state, batch, key, scale)
-  return jax.tree.map(jnp.add, total, gradient)
+def _add(task, params, state, batch, key, total, unit):
+  """The sum with one more gradient, and its unit, which may have grown."""
+  gradient = _gradient(task, params, state, batch, key)
+  # In units of the largest entry no square is too small or large.
+  sizes = [jnp.max(jnp.abs(x), initial=0) for x in jax.tree.leaves(gradient)]
+  grown = jnp.stack([unit, *sizes]).max().astype(unit.dtype)
+  total = _in_units(total, grown / _flat.nonzero(unit))
+  return jax.tree.map(jnp.add, total, _in_units(gradient, grown)), grown
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _products(task, params, state, batch, key, scale, mean):
-  gradient = _gradient(task, params, state, batch, key, scale)
+def _products(task, params, state, batch, key, mean, unit):
+  gradient = _in_units(_gradient(task, params, state, batch, key), unit)
   less = jax.tree.map(jnp.subtract, gradient, mean)
   return jnp.stack([_dot(less, mean), _dot(less, less)])
 
 
-def _gradient(task, params, state, batch, key, scale):
+def _gradient(task, params, state, batch, key):
   loss = lambda params: task.training_loss(params, state, batch, key)[0]
-  wide = lambda x: jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32)) * scale
-  return jax.tree.map(wide, jax.grad(loss)(params))
+  return _flat.widened(jax.grad(loss)(params))
+
+
+def _in_units(tree, unit):
+  unit = _flat.nonzero(unit)
+  return jax.tree.map(lambda x: (x / unit).astype(x.dtype), tree)
 
 
 def _dot(a: Any, b: Any) -> jax.Array:
   pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b))
-  return sum((jnp.sum(x * y) for x, y in pairs), jnp.zeros(()))
+  return sum_all(lambda pair: pair[0] * pair[1], pairs, jnp.float32)
 
 
-def _verdict(found: NoiseScale, broken: bool) -> str:
+def _verdict(found: NoiseScale) -> str:
   low, high = found.interval
   at = f'{found.batches} batches of {found.batch_size} of {found.task}'
-  if broken:
+  if math.isnan(found.squared_norm):
     said = f'No noise scale from {at}: a gradient is not finite.'
   elif math.isnan(found.noise_scale):
     said = f'No noise scale from {at}: all gradients are 0.'
@@ -243,7 +254,7 @@ def _verdict(found: NoiseScale, broken: bool) -> str:
         ' or the loss does not look at it.'
     )
   elif not found.told:
-    least = f'at least {low:,.3g} examples' if math.isfinite(low) else 'very large'
+    least = f'at least {low:,.3g} examples' if math.isfinite(low) else 'infinite'
     said = (
         f'The data cannot tell the noise scale: in {at} the gradient is lost in its'
         f' noise. It is {least}, 95 times of 100; take more batches, or larger ones.'
@@ -254,5 +265,5 @@ def _verdict(found: NoiseScale, broken: bool) -> str:
         f' {high:,.3g} in 95 of 100 cases, from {at}.'
     )
   if found.repeated:
-    said += f' {found.repeated} batches repeated examples and were left out.'
+    said += f' {found.repeated} batches repeated a pass and were left out.'
   return f'{said} {found.assumption}'
