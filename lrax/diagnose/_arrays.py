@@ -44,7 +44,14 @@ def from_columns(
   notes = [*table.notes, *chosen.notes]
   found = {}
   for role, name in chosen.names.items():
-    found[role] = _cells.numbers(table.columns[name], role)
+    cells = table.columns[name]
+    if role == 'step':
+      others = [table.columns[n] for n in chosen.names.values() if n != name]
+      cells = _cells.without_thousands(cells, others)
+      if cells is not table.columns[name]:
+        notes.append(f'The points in the column {name!r} are those of thousands.')
+    found[role] = _cells.numbers(cells, role)
+    notes += [f'Of the cells of {name!r}, {note}' for note in found[role].notes]
     strange, first = found[role].strange
     if strange and first != name and first in table.columns:
       raise ValueError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Sequence
+import decimal
 import re
 from typing import Any
 from typing import NamedTuple
@@ -15,7 +17,11 @@ _NOT_FINITE = re.compile(
 )
 _NUMBER = r'[+-]?(?:\d[\d,._\u00a0\u202f\']*|\.\d+)(?:[eE][+-]?\d+)?'
 # tensor(0.5, device='cuda:0'), [0.5], 0.5 nats, 12/100, 35%
-_DRESSED = re.compile(rf'(?:[\w.]*[\[(]\s*)?({_NUMBER})(?:\s*[A-Za-z%/|\])µ,].*)?')
+_DRESSED = re.compile(rf'(?:[\w.]*[\[(]\s*)?({_NUMBER})(\s*[A-Za-z%/|\])µ,].*)?')
+_UNIT = re.compile(r'\s*([kKmMGBµ%])(?![A-Za-z]).*')
+_POWERS = {'k': 3, 'K': 3, 'M': 6, 'G': 9, 'B': 9, 'm': -3, 'µ': -6, '%': -2}  # of 10
+_OVER = re.compile(rf'\s*/\s*({_NUMBER})\s*')
+_THOUSANDS = r'[1-9]\d{0,2}(?:\.\d{3})+'  # with points, beside decimal commas
 
 
 class Numbers(NamedTuple):
@@ -24,6 +30,7 @@ class Numbers(NamedTuple):
   values: np.ndarray  # float64, (rows,): NaN where no number
   missing: np.ndarray  # bool, (rows,): nothing was written
   strange: tuple[int, str]  # how many cells were no number at all, and the first
+  notes: tuple[str, ...] = ()  # of what else was in the cells
 
 
 def numbers(cells: Sequence[Any], name: str) -> Numbers:
@@ -65,18 +72,51 @@ def numbers(cells: Sequence[Any], name: str) -> Numbers:
       sign = -1.0 if odd[1] == '-' else 1.0
       values[row] = sign * np.inf if odd[2].lower().startswith('inf') else np.nan
     elif match:
-      plain.append((row, match[1].rstrip(',.')))
+      plain.append((row, match[1].rstrip(',.'), match[2] or ''))
     else:
       first = first or text
       strange, missing[row] = strange + 1, True
-  read = _reader([text for _, text in plain], name)
-  for row, text in plain:
+  read = _reader([text for _, text, _ in plain], name)
+  scaled, cut = [], []
+  for row, text, rest in plain:
+    unit, over = _UNIT.fullmatch(rest), _OVER.fullmatch(rest)
     try:
-      values[row] = float(read(text))
-    except ValueError:
+      number = decimal.Decimal(read(text))
+      if over and name == 'learning_rate':
+        number = number / decimal.Decimal(read(over[1]))
+      elif unit:
+        million = unit[1] == 'm' and name == 'step'
+        number = number.scaleb(6 if million else _POWERS[unit[1]])
+        scaled.append((text + rest, float(number)))
+      elif rest.strip(' )]|'):
+        cut.append(text + rest)
+      values[row] = float(number)
+    except (ValueError, ArithmeticError):
       first = first or text
       strange, missing[row] = strange + 1, True
-  return Numbers(values, missing, (strange, first))
+  notes = []
+  if scaled:
+    text, number = scaled[0]
+    notes.append(f'{len(scaled)} have a unit: {text!r} is read as {number:g}.')
+  if cut:
+    notes.append(f'{len(cut)} have more than a number, which is cut, as {cut[0]!r}.')
+  return Numbers(values, missing, (strange, first), tuple(notes))
+
+
+def without_thousands(
+    cells: Sequence[Any], others: Iterable[Sequence[Any]]
+) -> Sequence[Any]:
+  """Steps such as 1.000 without their points, where decimals have commas elsewhere."""
+  step = re.compile(rf'{_THOUSANDS}|\d{{1,3}}|')
+  texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+  if len(texts) < len(cells) or not any('.' in text for text in texts):
+    return cells
+  if not all(step.fullmatch(text) for text in texts):
+    return cells
+  comma = re.compile(r'[+-]?\d[\d.]*,\d+(e[+-]?\d+)?', re.IGNORECASE)
+  if not any(comma.fullmatch(str(c).strip()) for column in others for c in column):
+    return cells
+  return [text.replace('.', '') for text in texts]
 
 
 def is_number(cell: Any) -> bool:
@@ -95,7 +135,7 @@ def _reader(texts: list[str], name: str) -> Any:
   commas = [t for t in texts if ',' in t]
   drop = lambda t: re.sub(r"[\u00a0\u202f_']", '', t)
   thousands = lambda t: drop(t).replace(',', '')
-  decimal = lambda t: drop(t).replace('.', '').replace(',', '.')
+  pointed = lambda t: drop(t).replace('.', '').replace(',', '.')
   if not commas:
     return drop
   groups = re.compile(r'[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?')
@@ -108,5 +148,5 @@ def _reader(texts: list[str], name: str) -> Any:
         ' of decimals; write decimals with a point.'
     )
   if all(re.fullmatch(r'[+-]?[\d.]*,\d*(e[+-]?\d+)?', t, re.I) for t in commas):
-    return decimal
+    return pointed
   return thousands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from typing import Any
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def _delimiter(lines: list[str]) -> str:
 
 def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
   if delimiter == ' ':
-    return [line.split() for line in lines]
+    return [[cell.strip('"') for cell in line.split()] for line in lines]
   reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
   try:
     return [row for row in reader if row]
@@ -147,6 +148,9 @@ def _by_column(
     flat = whole.split(delimiter)
     return [flat[i::width] for i in range(width)]
   rows = _rows(lines, delimiter)
+  if _are_numbered(rows, width, delimiter):
+    notes.append('The first column has no name and numbers the rows: left out.')
+    rows = [row[1:] for row in rows]
   long = sum(len(row) > width and any(c.strip() for c in row[width:]) for row in rows)
   short = sum(len(row) < width for row in rows)
   if long > len(rows) / 2:
@@ -161,6 +165,24 @@ def _by_column(
   if long:
     notes.append(f'{_many(long, "row")} longer than the header and cut.')
   return [[row[i] if i < len(row) else '' for row in rows] for i in range(width)]
+
+
+def _are_numbered(rows: list[list[str]], width: int, delimiter: str) -> bool:
+  """Whether every row has one cell more than names, and the first counts them.
+
+  Between commas, 1,2,5 may be 2.5 at step 1: only decimal points show that it is not.
+  """
+  if any(len(row) != width + 1 for row in rows):
+    return False
+  if not any(row[-1].strip() for row in rows):
+    return False
+  first = rows[0][0]
+  if first not in ('0', '1') or any(
+      row[0] != str(at) for at, row in enumerate(rows, start=int(first))
+  ):
+    return False
+  points = any(re.search(r'\d\.\d', cell) for row in rows for cell in row[1:])
+  return delimiter != ',' or points
 
 
 def _many(count: int, what: str) -> str:
