@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrax import _types
 from lrax.diagnose import _norms
 from lrax.diagnose import _quantiles
 from lrax.diagnose import _sample
+from lrax.diagnose import _take
 from lrax.state import _monitor_state
 
 
@@ -18,32 +18,33 @@ def measure(
     gradients: _sample.Entries,
     updates: _sample.Entries,
     params: _sample.Entries | None,
+    update: jax.Array,
     before: jax.Array,
     follows: jax.Array,
-) -> tuple[jax.Array, dict[str, jax.Array], jax.Array]:
-  """The measurement of all, those of the groups, and the update's sample.
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """The measurement of all, and those of the groups.
 
   Args:
     plan: of the tree.
     gradients: by path; leaves may be missing.
     updates: by path; leaves may be missing.
     params: by path, before the update; None where none were given.
+    update: the sample of the update.
     before: the sample of an earlier update.
     follows: bool, (): whether that was the update just before.
   """
   kinds = [gradients, updates]
   if params is not None:
     kinds.append({path: x for path, x in params.items() if path in updates})
-  samples = [_sample.take(plan, kind) for kind in kinds]
-  gradient, update = samples[:2]
+  gradient = _take.take(plan, gradients)
   if before.shape != update.shape:
     before = jnp.zeros_like(update)
 
   # 1. Norms, (kinds, groups and the rest).
   names = [*plan.names, _sample.REST]
   groups = [_members(plan, kind, name) for kind in kinds for name in names]
-  estimates = jnp.concatenate([_estimates(plan, x, names) for x in samples])
-  norms = _norms.norms(groups, estimates).reshape(len(kinds), len(names))
+  like = jnp.abs(gradient) + jnp.abs(update)
+  norms = _norms.norms(groups, like).reshape(len(kinds), len(names))
   norms = jnp.concatenate([norms, _norms.joined(norms)[:, None]], 1)
   if params is None:
     norms = jnp.concatenate([norms, jnp.full_like(norms[:1], jnp.nan)])
@@ -58,9 +59,9 @@ def measure(
   )
   of_groups = {}
   if plan.counts:
-    rows = lambda x: plan.rows(x)
-    cosines = jax.vmap(_cosine)(rows(before), rows(update))
-    found = jax.vmap(quantiles)(rows(rates), rows(weights))
+    rows = plan.rows(jnp.stack([before, update, rates, weights]))
+    cosines = jax.vmap(_cosine)(rows[0], rows[1])
+    found = jax.vmap(quantiles)(jnp.real(rows[2]), jnp.real(rows[3]))
     table = jnp.concatenate([cosines[:, None], found], 1)
     of_groups = dict(zip(plan.counts, table))
   none = jnp.full_like(of_all, jnp.nan)
@@ -70,21 +71,12 @@ def measure(
     return jnp.concatenate([norms[:, at], cosine, looked_at[1:]])
 
   measured = {n: row(at, of_groups.get(n, none)) for at, n in enumerate(plan.names)}
-  return row(-1, of_all), measured, update
+  return row(-1, of_all), measured
 
 
 def _members(plan: _sample.Plan, kind: _sample.Entries, name: str) -> list[jax.Array]:
   found = [x for path, x in kind.items() if plan.members.get(path, '') == name]
   return [x for x in found if x.size]
-
-
-def _estimates(plan: _sample.Plan, sample: jax.Array, names: list[str]) -> jax.Array:
-  """The norm of each group by its sample; 0 of none."""
-  found = dict.fromkeys(names, jnp.zeros((), _types.rate_dtype()))
-  if plan.counts:
-    weights = jnp.array([*plan.weights.values()])[:, None]
-    found |= dict(zip(plan.counts, _norms.joined(plan.rows(sample), weights)))
-  return jnp.stack([found[name] for name in names]).astype(_types.rate_dtype())
 
 
 def _cosine(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -17,6 +17,8 @@ from lrax.control._guard_branch import branch
 from lrax.diagnose import _losses
 from lrax.diagnose import _measure
 from lrax.diagnose import _sample
+from lrax.diagnose import _take
+from lrax.diagnose import _undisturbed
 from lrax.state import _monitor_state
 
 _samples = _checks.optional(_checks.count)
@@ -160,59 +162,48 @@ def monitor(
     )
 
   def update(updates, state, params=None, **extra_args):
-    gradients, before = updates, state.inner_state
-    attempt = lambda: inner.update(gradients, before, params, **extra_args)
-    step: Any = optax.safe_increment(state.step)
-    known = gradients if params is None else params
+    attempt = lambda before: inner.update(updates, before, params, **extra_args)
+    gradients, before = _sample.entries(updates), state.inner_state
+    weights = None if params is None else _sample.entries(params)
     plan = _sample.replan(
-        _sample.entries(known), patterns, samples, state.groups, state.sample.size
+        gradients if weights is None else weights,
+        patterns, samples, state.groups, state.sample.size,
     )
-    known_params = None if params is None else _sample.entries(params)
+    step = jnp.asarray(optax.safe_increment(state.step))
+    looks = (step % every == 0) | (step <= 2)
+    draws = (step + 1) % every == 0
     kept = (
         state.overall, state.groups, state.sample, state.sample_step, state.measured
     )
 
     def look(stepped):
-      overall, of_groups, sample = _measure.measure(
-          plan, _sample.entries(gradients), _sample.entries(stepped), known_params,
-          state.sample, state.sample_step + 1 == step,
-      )
-      none = {name: _monitor_state.nothing_measured() for name in state.groups}
-      return _cast((overall, none | of_groups, *drawn(sample), step), kept)
+      stepped = _sample.entries(stepped)
+      drawn = _take.take(plan, stepped)
 
-    def draw(stepped):
-      sample = _sample.take(plan, _sample.entries(stepped))
-      return _cast((state.overall, state.groups, *drawn(sample), state.measured), kept)
+      def measure():
+        overall, groups = _measure.measure(
+            plan, gradients, stepped, weights,
+            drawn, state.sample, state.sample_step + 1 == step,
+        )
+        none = {name: _monitor_state.nothing_measured() for name in state.groups}
+        return _cast((overall, none | groups, step), (*kept[:2], state.measured))
 
-    def drawn(sample):
-      same = sample.shape == state.sample.shape
-      return (sample, step) if same else (state.sample, state.sample_step)
+      ways = (lambda: (*kept[:2], state.measured), measure)
+      overall, groups, measured = branch(looks * 1, ways)
+      if drawn.shape != state.sample.shape:
+        return overall, groups, state.sample, state.sample_step, measured
+      return overall, groups, *_cast((drawn, step), kept[2:4]), measured
 
-    looks = (step % every == 0) | (step <= 2)
-    draws = (step + 1) % every == 0
-    way = jnp.where(looks, 2, jnp.where(draws, 1, 0))
-    if accumulates or not isinstance(way, Tracer):
-      # The updates are in memory already.
-      stepped, after = attempt()
-      if accumulates:
-        counts: Any = after, before
-        made = counts[0].gradient_step != counts[1].gradient_step
-        step = jnp.where(made, step, state.step)
-        way = jnp.where(made, way, 0)
-      ways = (lambda: kept, lambda: draw(stepped), lambda: look(stepped))
-      kept = branch(way, ways)
-      if isinstance(way, Tracer):
-        stepped = _after(kept, stepped)
+    if accumulates:
+      stepped, after = attempt(before)
+      made: Any = _updates_made(after) != _updates_made(before)
+      step = jnp.where(made, step, state.step)
+      due = made & (looks | draws)
+      stepped, after, kept = _undisturbed.look_after(stepped, after, due, look, kept)
     else:
-      # Were the updates themselves to be measured, XLA would have to write them to
-      # memory at every step: an AdamW step on a CPU takes half as long again. What is
-      # held back is the state, not the gradient, whose norm an inner clipping takes.
-      ways = (lambda: kept, lambda: draw(attempt()[0]), lambda: look(attempt()[0]))
-      kept = branch(way, ways)
-      before = _after(kept, before)
-      stepped, after = attempt()
-      if not any(map(_is_held_back, jax.tree.leaves(before))):
-        stepped = _after(kept, stepped)
+      stepped, after, kept = _undisturbed.look_first(
+          attempt, before, looks | draws, look, kept
+      )
     overall, of_groups, sample, sample_step, measured = kept
     loss, value = state.loss, extra_args.get('value')
     if value is not None:
@@ -224,21 +215,9 @@ def monitor(
   return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _after(kept: Any, tree: Any) -> Any:
-  """The same tree, of which nothing can be computed before `kept` is there.
-
-  What is measured reads moments and parameters that the step then overwrites in
-  their place. Where XLA may do one before the other it first copies them all, and
-  the step takes half as long again. A count is never negative, but XLA cannot know.
-  """
-  there = kept[-1] >= 0
-
-  hold = lambda x: jnp.where(there, x, jnp.zeros_like(x)) if _is_held_back(x) else x
-  return jax.tree.map(hold, tree)
-
-
-def _is_held_back(x: Any) -> bool:
-  return isinstance(x, Tracer) and jnp.issubdtype(x.dtype, jnp.inexact)
+def _updates_made(state: Any) -> jax.Array:
+  """The updates of a `optax.MultiSteps` that moved parameters."""
+  return state.gradient_step
 
 
 def _cast(new: Any, old: Any) -> Any:

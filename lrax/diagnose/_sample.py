@@ -23,6 +23,7 @@ Path = tuple[Any, ...]
 Entries = dict[Path, jax.Array]
 Patterns = tuple[tuple[str, str], ...]
 REST = ''  # the leaves of no group
+_SMALL = 2**14  # entries of a leaf
 
 
 class Plan(NamedTuple):
@@ -48,12 +49,13 @@ class Plan(NamedTuple):
     weights = np.array([*self.weights.values()])
     return np.repeat(weights / max(weights, default=1), [*self.counts.values()])
 
-  def rows(self, sample: jax.Array) -> jax.Array:
-    """A sample as one row for each group, filled up with zeros."""
-    longest = max(self.counts.values())
-    ends = np.cumsum([0, *self.counts.values()])
-    fill = lambda i, j: jnp.pad(sample[i:j], (0, longest - (j - i)))
-    return jnp.stack([fill(i, j) for i, j in zip(ends, ends[1:])])
+  def rows(self, samples: jax.Array) -> jax.Array:
+    """Samples, (..., size), as a row for each group, filled up with zeros."""
+    counts = np.array([*self.counts.values()])
+    at = (np.cumsum(counts) - counts)[:, None] + np.arange(max(counts))
+    at = np.where(np.arange(max(counts)) < counts[:, None], at, self.size)
+    zero = jnp.zeros_like(samples[..., :1])
+    return jnp.concatenate([samples, zero], -1)[..., at.astype(np.int32)]
 
 
 def as_patterns(owner: str, groups: Any) -> Patterns | None:
@@ -153,7 +155,8 @@ def _plan(
   for path, shape in shapes:
     if np.prod(shape, dtype=np.int64):
       parts[members[path]].append((path, shape))
-  parts = {name: part for name, part in parts.items() if part}
+  small_first = lambda part: sorted(part, key=lambda pair: not is_small(pair[1]))
+  parts = {name: small_first(part) for name, part in parts.items() if part}
   sizes = {
       name: sum(int(np.prod(shape, dtype=np.int64)) for _, shape in part)
       for name, part in parts.items()
@@ -209,42 +212,5 @@ def _choose(
   return chosen
 
 
-def take(planned: Plan, leaves: Entries) -> jax.Array:
-  """The chosen entries, group by group; zeros where there is no such leaf."""
-  chosen = [pair for part in planned.chosen.values() for pair in part]
-  found = [_taken(planned, leaves, path, index) for path, index in chosen]
-  return jnp.concatenate([*found, jnp.zeros((0,), planned.dtype)])
-
-
-def _taken(planned: Plan, leaves: Entries, path: Path, index: Any) -> jax.Array:
-  shape = planned.shapes[path]
-  x = leaves.get(path)
-  if x is None or jnp.shape(x) != shape:
-    size = np.prod(shape, dtype=np.int64) if index is None else len(index)
-    return jnp.zeros((int(size),), planned.dtype)
-  replicated = _replicated(x)
-  if index is None:
-    x = x if replicated is None else jax.sharding.reshard(x, replicated)
-    return x.ravel().astype(planned.dtype)
-  # By an index a dimension: that needs no reshaping of an array over devices.
-  if replicated is not None:
-    at = x.at[tuple(index.T)]
-    picked = at.get(mode='promise_in_bounds', out_sharding=replicated)
-    return picked.astype(planned.dtype)
-  every = tuple(range(x.ndim))
-  numbers = jax.lax.GatherDimensionNumbers(
-      offset_dims=(), collapsed_slice_dims=every, start_index_map=every
-  )
-  picked = jax.lax.gather(  # a tenth of the time to trace that indexing takes
-      x, index, numbers, slice_sizes=(1,) * x.ndim,
-      mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS,
-  )
-  return picked.astype(planned.dtype)
-
-
-def _replicated(x: jax.Array) -> Any:
-  """The sharding to ask for where the axes of the array's mesh are explicit."""
-  sharding = jax.typeof(x).sharding
-  if not sharding.mesh.explicit_axes:
-    return None
-  return jax.NamedSharding(sharding.mesh, jax.P())
+def is_small(shape: tuple[int, ...]) -> bool:
+  return int(np.prod(shape, dtype=np.int64)) <= _SMALL

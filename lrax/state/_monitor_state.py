@@ -53,24 +53,24 @@ def nothing_measured() -> jax.Array:
   return jnp.full((len(MEASURED),), jnp.nan, _types.rate_dtype())
 
 
-def metrics(state: MonitorState) -> dict[str, jax.Array]:
-  """The scalars of a monitor by name, those of a group with `/group` behind."""
+def metrics(state: MonitorState, label: str = '') -> dict[str, jax.Array]:
+  """The scalars of a monitor by name, behind it `/label` and then `/group`."""
+  behind = lambda *parts: ''.join(f'/{part}' for part in (label, *parts) if part)
   result = {
-      'monitor_updates': _find.array(state.step),
-      'monitor_step': _find.array(state.measured),
+      f'monitor_updates{behind()}': _find.array(state.step),
+      f'monitor_step{behind()}': _find.array(state.measured),
   }
   for group, measured in [('', state.overall), *state.groups.items()]:
-    suffix = f'/{group}' if group else ''
     measured = _find.array(measured)
     scalars = {name: measured[..., at] for at, name in enumerate(MEASURED)}
     size = scalars['parameter_norm']
     ratio = jnp.where(size == 0, jnp.nan, scalars['update_norm'] / size)
     scalars['update_ratio'] = ratio
-    result |= {f'monitor_{name}{suffix}': x for name, x in scalars.items()}
+    result |= {f'monitor_{name}{behind(group)}': x for name, x in scalars.items()}
   loss = state.loss._asdict()
   loss.pop('seen')
   names = {'last': 'monitor_loss'}
   return result | {
-      names.get(name, f'monitor_loss_{name}'): _find.array(value)
+      names.get(name, f'monitor_loss_{name}') + behind(): _find.array(value)
       for name, value in loss.items()
   }

@@ -69,7 +69,9 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     `guard_non_finite`, `guard_outliers`, `guard_back_offs`, `guard_roll_backs`, and
     `guard_scale`, by which it has the rate multiplied. Of a `lrax.diagnose.monitor`
     everything in its docstring, as `monitor_gradient_norm`; where there are several
-    under labels of `optax.partition` or elsewhere, the names say which at the end.
+    under labels of `optax.partition` or elsewhere, the label is put before the
+    group: `monitor_gradient_norm/label/group`. `monitor_updates/label` is there for
+    each label and for nothing else.
 
   Raises:
     ValueError: neither a lrax learning rate nor a monitor is in `state`; it says
@@ -119,9 +121,7 @@ def _monitored(state: Any) -> dict[str, Any]:
     labels = [tree_util.keystr(path) for path, _ in found]
   result = {}
   for (_, node), label in zip(found, labels):
-    suffix = f'/{label}' if len(found) > 1 else ''
-    scalars = _monitor_state.metrics(node)
-    result |= {name + suffix: value for name, value in scalars.items()}
+    result |= _monitor_state.metrics(node, label if len(found) > 1 else '')
   return result
 
 

@@ -241,11 +241,27 @@ def test_norms_neither_underflow_nor_overflow(size):
   assert found['rate_50'] == 1.0
 
 
-def test_an_infinite_entry_is_an_infinite_norm():
-  gradient = {'w': jnp.ones(70000).at[11].set(jnp.inf)}
-  tx = monitor(optax.sgd(1.0), samples=64)
-  _, state = final(tx, [gradient], gradient)
-  assert measured(state)['gradient_norm'] == math.inf
+@pytest.fixture(scope='module')
+def outside_the_sample():
+  """One update of 70,000 entries, of which 64 are looked at."""
+  tx = monitor(optax.sgd(1e-3), samples=64)
+  return jax.jit(lambda w: tx.update(w, tx.init(w), w)[1])
+
+
+@pytest.mark.parametrize('size', [1.0, 3e19, 3e38, 1e-9, 1e-12, 1e-30, math.inf])
+def test_norms_are_exact_whatever_the_sample_saw(outside_the_sample, size):
+  found = measured(outside_the_sample(jnp.zeros(70000).at[11].set(size)))
+  assert found['rate_50'] != found['rate_50']  # the sample has zeros only
+  # Two roundings of float32.
+  assert found['gradient_norm'] == pytest.approx(size, rel=2e-7)
+  assert found['update_norm'] == pytest.approx(1e-3 * size, rel=2e-7)
+  if size < math.inf:
+    assert found['update_ratio'] == pytest.approx(1e-3, rel=4e-7)
+
+
+def test_a_norm_too_large_for_its_dtype_is_the_largest_number(outside_the_sample):
+  found = measured(outside_the_sample(jnp.full(70000, 3e38)))
+  assert found['gradient_norm'] == float(jnp.finfo(jnp.float32).max)
 
 
 @pytest.mark.parametrize('bad', [jnp.nan, jnp.inf])

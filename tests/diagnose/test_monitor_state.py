@@ -47,6 +47,19 @@ def test_state_functions_reach_through_it_at_any_depth():
   assert math.isnan(float(found['monitor_gradient_norm/head']))
 
 
+def test_the_label_of_a_partition_is_before_the_group():
+  params = {'a': jnp.ones(2), 'b': {'c': jnp.ones(2), 'd': jnp.ones(1)}}
+  parts = {
+      'x': monitor(optax.identity(), {'b/c': 'b/c', 'b': 'b/d'}),
+      'y': monitor(optax.identity(), []),
+  }
+  labels = {'a': 'y', 'b': 'x'}
+  found = lrax.metrics(optax.partition(parts, labels).init(params))
+  updates = [name for name in found if name.startswith('monitor_updates')]
+  assert updates == ['monitor_updates/x', 'monitor_updates/y']
+  assert history([found]).groups == ('x', 'x/b/c', 'x/b', 'y')
+
+
 def test_eval_params_reach_through_it():
   tx, plain = monitor(lrax.schedule_free_sgd(0.5)), lrax.schedule_free_sgd(0.5)
   found = lrax.eval_params(tx.init(PARAMS), PARAMS)
