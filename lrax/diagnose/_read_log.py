@@ -16,12 +16,16 @@ from lrax.diagnose import _log
 def read_log(path: Any, columns: Mapping[str, str] | None = None) -> _log.Log:
   """Reads the losses and rates of a run from a CSV, JSON or JSONL file.
 
-  Names of columns are guessed, as Keras, Lightning, transformers and web exports
-  write them. Separators may be , ; | tabs or spaces; comments, repeated headers,
-  rows that are too short or too long, empty cells, thousands and units are
-  tolerated, and `notes` says what was guessed and skipped. Rows are put in the
-  order of their steps; of two rows of one step the later one counts, and a run
-  that was resumed replaces what it repeats.
+  Names of columns are guessed, as Keras, Lightning, transformers, TensorBoard and web
+  exports write them; of the rates of several groups the largest is taken.
+  Separators may be , ; | tabs or spaces; comments, repeated headers, rows that are
+  too short or too long, empty cells, thousands and units (1.5k, 300m, 20%) are
+  tolerated, and `notes` says what was guessed, cut and skipped.
+
+  Rows are put in the order of their steps, and one without a step between those
+  around it. A run that was resumed replaces what it repeats; a few late rows are only
+  sorted in. Of two losses of one step the later counts, NaN too. Where most steps have
+  several losses, or steps begin again in each epoch, rows are counted instead.
 
   Args:
     path: the file's path, or an open file.
