@@ -99,8 +99,13 @@ def test_transplant_carries_measurements_and_no_sample():
 def test_an_nnx_optimizer():
   model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
   optimizer = nnx.Optimizer(model, monitor(lrax.sgd(0.1)), wrt=nnx.Param)
-  grads = nnx.grad(lambda m: jnp.sum(m(jnp.ones((1, 2)))))(model)
-  optimizer.update(model, grads)
+
+  @nnx.jit
+  def step(model, optimizer):
+    grads = nnx.grad(lambda m: jnp.sum(m(jnp.ones((1, 2)))))(model)
+    optimizer.update(model, grads)
+
+  step(model, optimizer)
   found = lrax.metrics(optimizer.opt_state)
   # The kernel's are six ones, the bias's three.
   assert float(found['monitor_gradient_norm']) == pytest.approx(3.0)
