@@ -324,12 +324,15 @@ def test_bfloat16_is_summed_in_float32():
 
 
 def test_float64(x64):
-  params = {'w': jnp.array([3e200, 4e200]), 'v': jnp.array([1e-200])}
+  narrow = jnp.array([1e-30], jnp.float32)  # its square is 0 in float32
+  params = {'w': jnp.array([3e200, 4e200]), 'v': jnp.array([1e-200]), 'u': narrow}
   tx = monitor(lrax.sgd(0.5), every=1)
   states, *_ = run(tx, 1, params, given=lambda _: params)
   # 1e-15 is a few roundings of float64.
   assert measured(states[0])['gradient_norm'] == pytest.approx(5e200, rel=1e-15)
   assert measured(states[0], 'v')['parameter_norm'] == pytest.approx(1e-200, rel=1e-15)
+  # That 1e-30 in float32 is off by half a unit in the last place, 6e-8.
+  assert measured(states[0], 'u')['parameter_norm'] == pytest.approx(1e-30, rel=1e-7)
 
 
 def test_complex_numbers():
@@ -490,6 +493,18 @@ def test_its_state_is_stable_and_pickles(watched):
   assert kinds(fresh) == kinds(states[0]) == kinds(states[-1])
   again = pickle.loads(pickle.dumps(states[-1]))
   assert measured(again) == measured(states[-1])
+
+
+def test_the_inner_one_is_traced_once():
+  calls = []
+
+  def update(updates, state, params=None, **_):
+    calls.append(1)
+    return jax.tree.map(lambda x: -x, updates), state
+
+  tx = monitor(optax.GradientTransformationExtraArgs(lambda p: (), update))
+  jax.eval_shape(lambda s: tx.update(SMALL, s), tx.init(SMALL))
+  assert len(calls) == 1
 
 
 def test_arguments_are_passed_on_and_a_loss_must_be_a_scalar():
