@@ -107,11 +107,11 @@ def test_a_dash_reads_standard_input(monkeypatch, capsys):
 
 @pytest.mark.usefixtures('undrawn')
 def test_thresholds_are_those_of_the_call(monkeypatch, capsys):
-  run(monkeypatch, 'diagnose', *NAMED, '--threshold', 'jump=100')
+  run(monkeypatch, 'diagnose', *NAMED, '--threshold', 'burst=100')
   kept = strictly(Path('lrax-out/diagnose.json').read_text())
-  (jump,) = [e['threshold'] for e in kept['evidence'] if e['sign'] == 'jump']
-  assert jump == 100
-  assert lrax.diagnose.Thresholds().jump != 100
+  (burst,) = [e['threshold'] for e in kept['evidence'] if e['sign'] == 'burst']
+  assert burst == 100
+  assert lrax.diagnose.Thresholds().burst != 100
   capsys.readouterr()
 
 
