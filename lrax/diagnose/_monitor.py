@@ -28,7 +28,7 @@ def monitor(
     inner: optax.GradientTransformation | optax.MultiSteps,
     groups: Sequence[str] | Mapping[str, str] | None = None,
     *,
-    every: int = 250,
+    every: int = 500,
     samples: int | None = 2**16,
     decay: Numeric = 0.99,
 ) -> optax.GradientTransformationExtraArgs:
