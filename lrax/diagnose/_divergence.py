@@ -11,17 +11,18 @@ from lrax.diagnose._words import percent
 from lrax.diagnose._words import said
 
 RECOVERED = 'NaN or infinite, and recovered.'
-_SPARSE = 0.2  # share of rows without a number, from which on NaN means nothing
+SPARSE = 0.2  # share of rows without a number, from which on NaN means nothing
 
 
 def broken(found: Case) -> list[Evidence]:
   gap, log, limits = found.gap, found.log, found.limits
-  regular = gap.share >= _SPARSE and not log.missing.any()
+  regular = gap.share >= SPARSE and not log.missing.any()
   rows = gap.rows if gap.written and gap.rows > (gap.usual if regular else 0) else 0
   rows = gap.rows if gap.infinite else rows
   if not rows:
-    odd = ~np.isfinite(log.loss) & ~log.missing
-    count = 0 if regular else int(odd.sum())
+    # NaN may stand for nothing measured; no logger writes an infinity for that.
+    odd = np.isinf(log.loss) | ~(regular | log.missing | np.isfinite(log.loss))
+    count = int(odd.sum())
     text = f'{count} of the losses were {RECOVERED}' if count else (
         'Every loss is finite.'
     )
@@ -38,7 +39,7 @@ def broken_validation(found: Case) -> list[Evidence]:
   gap, log = found.validation_gap, found.log
   if gap.share == 1.0 and not gap.infinite:
     return []  # there is none
-  sparse = gap.share >= _SPARSE and not log.validation_missing.any()
+  sparse = gap.share >= SPARSE and not log.validation_missing.any()
   rows = gap.rows if gap.infinite or (gap.written and not sparse) else 0
   first = found.at(len(log) - max(rows, 1))
   text = f'The validation loss is NaN or infinite from step {first:g} on.'

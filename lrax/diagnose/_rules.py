@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lrax.diagnose import _divergence
 from lrax.diagnose import _shapes
 from lrax.diagnose._case import Case
@@ -40,6 +42,8 @@ def _undecided(found: Case) -> str:
         f'The loss rose in the end, from {said(loss.curve.low)} to'
         f' {said(loss.curve.end)}, but not by as much as a divergence.'
     )
+  if np.isinf(found.log.loss).mean() >= _divergence.SPARSE:
+    return 'The loss is infinite again and again: look at what makes it so.'
   return 'The loss is too noisy to tell whether it falls.'
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from lrax.diagnose._case import Case
 from lrax.diagnose._diagnosis import Evidence
+from lrax.diagnose._divergence import SPARSE
 from lrax.diagnose._words import percent
 from lrax.diagnose._words import said
 
@@ -188,7 +189,7 @@ def flat(found: Case) -> list[Evidence]:
   if loss is None or found.validation is not None:
     return []
   first, last = float(loss.curve.step[0]), float(loss.curve.step[-1])
-  over = first + 5 * loss.time * (last - first)
+  over = min(first + 5 * loss.time * (last - first), last)
   text = (
       f'The loss fell to {said(loss.curve.end)} until about step {over:g} and not'
       ' after that,'
@@ -242,4 +243,5 @@ def well(found: Case) -> list[Evidence]:
     there = there and not (most > limits.calm or end > 1)
   else:
     there = there and not seen.most > limits.calm
+  there = there and np.isinf(found.log.loss).mean() < SPARSE
   return [found.sign('fall_sure', text, loss.sure, limits.fall_sure, there)]

@@ -103,7 +103,8 @@ class Thresholds:
   `validation_swing` has not diverged by where it happens to end.
   What fits no rule is healthy if it fell by `fall_sure` standard errors and did not
   rise in the end by half of `risen`, or its validation loss ends within
-  `overfit_part` of its lowest; else unclear.
+  `overfit_part` of its lowest, and less than a fifth of the losses are infinite; else
+  unclear.
 
   Raises:
     TypeError: one is no real number.

@@ -168,6 +168,25 @@ def test_an_isolated_nan_that_recovered_is_told_and_no_divergence():
   assert both.verdict == 'diverging'
 
 
+@pytest.mark.parametrize('apart', [2, 3])
+def test_losses_that_are_infinite_again_and_again_are_not_healthy(apart):
+  """NaN between numbers may stand for nothing measured; an infinity does not."""
+  loss = falling()
+  loss[1::apart] = np.inf
+  loss[-1] = 0.3
+  found = diagnose(loss=loss)
+  assert found.verdict == 'unclear'
+  assert 'infinite again and again' in found.reason
+  assert f'{np.isinf(loss).sum()} of the losses were NaN or infinite' in found.reason
+  assert diagnose(loss=np.where(np.isinf(loss), np.nan, loss)).verdict == 'healthy'
+
+
+def test_a_sign_is_at_steps_of_the_log():
+  loss = falling(time=0.3, end=0.8, size=0.2)
+  for sign in diagnose(loss=loss, step=np.arange(300)).evidence:
+    assert 0 <= sign.steps[0] <= sign.steps[1] <= 299
+
+
 @pytest.mark.parametrize('bad', [np.inf, -np.inf])
 def test_an_infinite_validation_loss_is_not_dropped(bad):
   ended = diagnose(loss=HEALTHY, validation_loss=replaced(JUDGED, 290, bad))
