@@ -64,6 +64,8 @@ def from_columns(
       np.isnan(found['loss'].values) & found['loss'].missing
   ).all():
     raise ValueError(f'its column {chosen.names["loss"]!r} holds no number')
+  for role, name in _columns.watched(table.columns).items():
+    found[role] = _cells.numbers(table.columns[name], role)
   missing = {role: column.missing for role, column in found.items()}
   values = {role: column.values for role, column in found.items()}
   for name in chosen.rates[1:]:
@@ -94,6 +96,8 @@ def from_value(source: Any, given: Mapping[str, str] | None) -> _log.Log:
     arrays = True
   elif isinstance(source, _history.History):
     found = {name: getattr(source, name) for name in _columns.ROLES}
+    watched = _columns.watched(source.values)
+    found |= {role: source.values[name] for role, name in watched.items()}
     missing = {'loss': source.missing, 'validation_loss': source.validation_missing}
     return from_arrays('updates', missing, **found)
   else:
@@ -160,7 +164,8 @@ def build(
   """The log with its rows in order, and one row a step."""
   size = len(values['loss'])
   nothing, no = np.full(size, np.nan), np.zeros(size, bool)
-  columns = {role: np.array(values.get(role, nothing)) for role in _columns.ROLES}
+  roles = (*_columns.ROLES, *_columns.WATCHED)
+  columns = {role: np.array(values.get(role, nothing)) for role in roles}
   # Where a column is not there at all, nothing was written in any row.
   absent = {role: missing.get(role, no | (role not in values)) for role in columns}
   rates = columns['learning_rate']

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lrax.diagnose import _log
+from lrax.diagnose import _rate_noise
 from lrax.diagnose import _signs
 from lrax.diagnose import _validation
 from lrax.diagnose import _waves
@@ -25,6 +26,7 @@ class Case(NamedTuple):
   gap: _signs.Gap
   validation_gap: _signs.Gap
   waves: bool  # the rate has waves, and the loss goes with them
+  noise: float  # part of the loss that a lower rate would gain; NaN where unknown
 
   def sign(
       self, name: str, text: str, value: float, limit: float, there: bool,
@@ -45,9 +47,21 @@ class Case(NamedTuple):
     )
 
   @property
+  def blind(self) -> bool:
+    """Whether there is nothing but the losses of batches to judge by."""
+    return self.validation is None and not self.watched
+
+  @property
+  def watched(self) -> bool:
+    """Whether a monitor tells how much noise the rate makes."""
+    return bool(np.isfinite(self.noise))
+
+  @property
   def swings(self) -> bool:
     """Whether the validation loss shows an oscillation, which explains high ends."""
     seen, limits = self.validation, self.limits
+    if self.watched and self.noise <= limits.noise_swing:
+      return False
     return (
         seen is not None and self.may_swing
         and seen.swing > limits.validation_swing
@@ -81,4 +95,5 @@ def case(log: _log.Log, limits: Thresholds) -> Case:
       _signs.gap(log.loss, log.missing),
       _signs.gap(log.validation_loss, log.validation_missing),
       bool(loss) and _waves.explains(log, loss.curve),
+      _rate_noise.rate_noise(log),
   )

@@ -12,6 +12,7 @@ from typing import Any
 from typing import NamedTuple
 
 ROLES = ('step', 'loss', 'validation_loss', 'learning_rate')
+WATCHED = ('gradient_norm', 'update_norm', 'cosine')  # by a monitor
 
 _LOSS = {
     'bce', 'ce', 'cost', 'crossentropy', 'elbo', 'energy', 'entropy', 'loss', 'losses',
@@ -60,6 +61,17 @@ def is_of_monitor(name: str) -> bool:
   """Whether a column is a loss that a monitor has seen; NaN if it has seen none."""
   kinds = set(words(name))
   return bool(kinds & _LOSS) and 'monitor' in kinds
+
+
+def watched(names: Iterable[str]) -> dict[str, str]:
+  """The column of each array that a monitor has measured of all parameters."""
+  plain = {name: re.sub('[^a-z]+', '_', name.lower()).strip('_') for name in names}
+  found = {}
+  for role in WATCHED:
+    of = [name for name, text in plain.items() if text.endswith(f'monitor_{role}')]
+    if of:
+      found[role] = min(of, key=len)
+  return found
 
 
 def ranked(names: Iterable[str]) -> dict[str, list[str]]:

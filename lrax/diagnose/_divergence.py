@@ -125,6 +125,23 @@ def bursts(found: Case) -> list[Evidence]:
   ]
 
 
+def noisy_burst(found: Case) -> list[Evidence]:
+  """What was far above its very first loss, at a rate that makes much noise."""
+  loss, limits = found.loss, found.limits
+  if loss is None or not found.watched:
+    return []
+  most = found.validation.most if found.validation else loss.burst * loss.lucky
+  text = f'The loss was at {most:.2g} times its very first,'
+  more = f'and the rate makes {percent(found.noise)} of it by noise.'
+  return [
+      found.sign('calm', text, most, limits.calm, most > limits.calm),
+      found.sign(
+          'noise_floor', more, found.noise, limits.noise_floor,
+          found.noise > limits.noise_floor,
+      ),
+  ]
+
+
 def risen(found: Case) -> list[Evidence]:
   if found.loss is None:
     return []

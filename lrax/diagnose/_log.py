@@ -19,6 +19,10 @@ class Log:
       written.
     validation_loss: float64, (rows,): likewise; all NaN where there is none.
     learning_rate: float64, (rows,): likewise.
+    gradient_norm: float64, (rows,): what a monitor measured of all parameters, the
+      latest when the row was written; all NaN where there was none, and so below.
+    update_norm: float64, (rows,).
+    cosine: float64, (rows,): between successive updates.
     unit: 'updates' where a step is an optimizer update, 'epochs', or 'rows'
       where nothing was counted and the rows are.
     missing: bool, (rows,): where no loss was written at all.
@@ -31,6 +35,9 @@ class Log:
   loss: np.ndarray
   validation_loss: np.ndarray
   learning_rate: np.ndarray
+  gradient_norm: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+  update_norm: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+  cosine: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
   unit: str = 'updates'
   missing: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
   validation_missing: np.ndarray = dataclasses.field(
@@ -43,6 +50,9 @@ class Log:
     for name in ('missing', 'validation_missing'):
       if not len(getattr(self, name)):
         object.__setattr__(self, name, np.zeros(len(self.step), bool))
+    for name in ('gradient_norm', 'update_norm', 'cosine'):
+      if not len(getattr(self, name)):
+        object.__setattr__(self, name, np.full(len(self.step), np.nan))
 
   def __len__(self) -> int:
     return len(self.step)

@@ -45,6 +45,33 @@ def overfits(found: Case) -> list[Evidence]:
   ]
 
 
+def noise_swings(found: Case) -> list[Evidence]:
+  limit, seen = found.limits.noise_swing, found.validation
+  if seen is not None and seen.swing > found.limits.validation_swing:
+    limit = found.limits.noise_floor
+  return [_noise(found, 'noise_swing', limit, found.noise > limit and found.may_swing)]
+
+
+def noise_floor(found: Case) -> list[Evidence]:
+  limit = found.limits.noise_floor
+  return [_noise(found, 'noise_floor', limit, found.noise > limit and found.may_swing)]
+
+
+def noise_low(found: Case) -> list[Evidence]:
+  if found.validation is not None:
+    return []
+  limit = found.limits.noise_low
+  return [_noise(found, 'noise_low', limit, found.noise < limit), _half(found)]
+
+
+def _noise(found: Case, name: str, limit: float, there: bool) -> Evidence:
+  text = (
+      'By the norms and the cosine of its updates, the rate makes'
+      f' {percent(found.noise)} of the loss by noise.'
+  )
+  return found.sign(name, text, found.noise, limit, there)
+
+
 def validation_swings(found: Case) -> list[Evidence]:
   if found.validation is None or found.loss is None:
     return []
@@ -54,7 +81,7 @@ def validation_swings(found: Case) -> list[Evidence]:
 
 
 def wanders(found: Case) -> list[Evidence]:
-  if found.loss is None or found.validation is not None:
+  if found.loss is None or not found.blind:
     return []
   loss, limits = found.loss, found.limits
   middle = float(loss.curve.step[loss.count // 2])
@@ -76,7 +103,7 @@ def wanders(found: Case) -> list[Evidence]:
 
 
 def follows(found: Case) -> list[Evidence]:
-  if found.loss is None or found.validation is not None:
+  if found.loss is None or not found.blind:
     return []
   loss, limits = found.loss, found.limits
   middle = float(loss.curve.step[loss.count // 2])
@@ -99,7 +126,7 @@ def follows(found: Case) -> list[Evidence]:
 
 
 def spikes(found: Case) -> list[Evidence]:
-  if found.loss is None or found.validation is not None:
+  if found.loss is None or not found.blind:
     return []
   loss, limit = found.loss, found.limits.tail
   middle = float(loss.curve.step[loss.count // 2])
@@ -112,7 +139,7 @@ def spikes(found: Case) -> list[Evidence]:
 
 
 def swings(found: Case) -> list[Evidence]:
-  if found.loss is None or found.validation is not None:
+  if found.loss is None or not found.blind:
     return []
   loss, limit = found.loss, found.limits.swing
   middle = float(loss.curve.step[loss.count // 2])
@@ -137,6 +164,8 @@ def slow(found: Case) -> list[Evidence]:
       f' counted in {counted}.'
   )
   there = time > limit and (seen is not None or found.fell)
+  if found.watched:
+    there = there and found.noise < limits.noise_slow
   told = [found.sign(name, text, time, limit, there), _half(found)]
   if seen is not None:
     text = f'It goes back by {percent(seen.back)} of its moves.'
@@ -160,6 +189,8 @@ def no_fall(found: Case) -> list[Evidence]:
   loss, limit, seen = found.loss, found.limits.fall_sure, found.validation
   still = seen is None or seen.fall <= found.limits.still * abs(seen.levels[0])
   there = not found.fell and still
+  if found.watched:
+    there = there and found.noise < found.limits.noise_low
   text = (
       f'The loss has not fallen from {said(loss.curve.first)} beyond its noise.'
       if there else f'The loss fell by {loss.sure:.2g} standard errors.'
@@ -170,7 +201,7 @@ def no_fall(found: Case) -> list[Evidence]:
 
 def validation_flat(found: Case) -> list[Evidence]:
   seen, limits = found.validation, found.limits
-  if seen is None or found.loss is None:
+  if seen is None or found.loss is None or found.watched:
     return []
   text = (
       f'The validation loss goes up and down by {percent(seen.swing)} of its level'
@@ -186,7 +217,7 @@ def validation_flat(found: Case) -> list[Evidence]:
 
 def flat(found: Case) -> list[Evidence]:
   loss, limits = found.loss, found.limits
-  if loss is None or found.validation is not None:
+  if loss is None or not found.blind:
     return []
   first, last = float(loss.curve.step[0]), float(loss.curve.step[-1])
   over = min(first + 5 * loss.time * (last - first), last)
@@ -232,6 +263,7 @@ def well(found: Case) -> list[Evidence]:
   )
   seen = found.validation
   last = loss.curve.value[-1]
+  quiet = found.noise < limits.noise_floor and not loss.tail > limits.tail
   low = last <= max(loss.curve.first, loss.curve.value[0])
   calm = loss.rise <= limits.risen / 2 or loss.rise_sure <= limits.risen_sure
   there = found.fell and low and (calm or found.waves) and loss.spike <= limits.spike
@@ -241,6 +273,8 @@ def well(found: Case) -> list[Evidence]:
   if seen is None:  # measured by the very first, which what followed cannot spoil
     most, end = loss.burst * loss.lucky, loss.times_first * loss.lucky
     there = there and not (most > limits.calm or end > 1)
+    there = there or (quiet and loss.times_first < 1 and loss.burst <= limits.calm)
+    there = there and not found.noise > limits.noise_floor
   else:
     there = there and not seen.most > limits.calm
   there = there and np.isinf(found.log.loss).mean() < SPARSE

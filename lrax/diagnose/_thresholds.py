@@ -125,7 +125,7 @@ class Thresholds:
   points: int = 15
   far: float = 8.0
   far_end: float = 0.3
-  validation_swing: float = 0.09
+  validation_swing: float = 0.125
   overfit_at: float = 0.7
   overfit_rise: float = 0.025
   overfit_part: float = 0.065
@@ -145,11 +145,15 @@ class Thresholds:
   still: float = 0.05
   unfallen: float = 0.7
   swing: float = 2.0
-  flat_swing: float = 0.04
+  flat_swing: float = 0.037
   flat: float = 0.1
   flat_sure: float = 8.0
   flat_noise: float = 0.12
   lasting: float = 0.7
+  noise_swing: float = 0.32
+  noise_slow: float = 0.02
+  noise_floor: float = 0.125
+  noise_low: float = 0.005
   calm: float = 3.0
   rate_end: float = 0.1
 

@@ -57,7 +57,8 @@ def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None
   back = np.abs(later).sum() - abs(later.sum())
   tail = value[min(count // 2, max(count - 7, 1)) :]
   moves = np.diff(tail)
-  swing = float(np.abs(moves).sum() - abs(moves.sum()))
+  turned = float(np.abs(moves).sum() - abs(moves.sum()))
+  parts = np.array_split(tail, 2) if len(tail) >= 10 else [tail]
   positive = value.min() >= 0 and value[0] > 0
   level, start = float(np.median(tail)), float(value[0]) if positive else np.nan
   step = log.step[finite]
@@ -69,10 +70,16 @@ def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None
       rise=(end - low) / scale,
       part=end / low - 1 if low > 0 else np.inf,
       rough=float(back / max(len(later), 1)) / scale,
-      swing=_signs.over(swing / max(len(moves), 1), level if positive else scale),
-      back=_signs.over(swing, float(np.abs(moves).sum())),
+      swing=_signs.over(min(map(_about_a_line, parts)), level if positive else scale),
+      back=_signs.over(turned, float(np.abs(moves).sum())),
       times_first=float(np.median(value[-3:])) / start,
       most=float(value.max()) / start,
       steps=(float(step[lowest]), float(step[-1])),
       levels=(low, end),
   )
+
+
+def _about_a_line(value: np.ndarray) -> float:
+  """The standard deviation of points about the line that fits them best."""
+  at = np.arange(len(value))
+  return float((value - np.polyval(np.polyfit(at, value, 1), at)).std())

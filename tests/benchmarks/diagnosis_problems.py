@@ -27,7 +27,7 @@ class Problem:
 
   `few` are the rows of the small training set that is overfitted, 0 for none;
   `batch_size` is None for all rows; `rates` are the ends of the grid as powers of
-  ten, in quarters of a power.
+  ten, which are `apart`: a quarter of a power, or an eighth.
   """
 
   task: str
@@ -37,6 +37,7 @@ class Problem:
   few: int
   rates: tuple[float, float]
   seeds: tuple[int, ...]
+  apart: float = 0.25
 
   @property
   def name(self) -> str:
@@ -45,9 +46,9 @@ class Problem:
 
   @property
   def grid(self) -> np.ndarray:
-    """Rates, ascending, each 10^(1/4) times the one before."""
+    """Rates, ascending, each 10^apart times the one before."""
     low, high = self.rates
-    return 10.0 ** np.arange(low, high + 0.125, 0.25)
+    return 10.0 ** np.arange(low, high + self.apart / 2, self.apart)
 
 
 # --- tasks --------------------------------------------------------------------
@@ -61,13 +62,22 @@ def _squares(outputs, targets):
   return jnp.mean((outputs[:, 0] - targets) ** 2)
 
 
-def _network(name, rows, widths, activation, loss, validated=0.4) -> tasks.Task:
+def _every(outputs, targets):
+  return jnp.mean((outputs - targets) ** 2)
+
+
+def _network(
+    name, rows, widths, activation, loss, validated=0.4, standardised=True
+) -> tasks.Task:
   """Layers of these widths on (inputs, targets) in a fixed random order."""
   inputs, targets = rows
   order = np.random.default_rng(0).permutation(len(inputs))
   kept = round(len(order) * (1 - validated))
   mean, scale = inputs[order[:kept]].mean(0), inputs[order[:kept]].std(0)
-  inputs = ((inputs[order] - mean) / np.maximum(scale, 1e-3)).astype(np.float32)
+  inputs = inputs[order]
+  if standardised:
+    inputs = (inputs - mean) / np.maximum(scale, 1e-3)
+  inputs = inputs.astype(np.float32)
   targets = targets[order]
 
   def init(key):
@@ -180,6 +190,54 @@ def _digits_grey() -> tasks.Task:
   return _network('digits grey', (seen, grey[:, 36]), (136, 17), jnp.tanh, _classes)
 
 
+def _digits_patches() -> np.ndarray:
+  """(64_692, 9): the pixels of digits in the middle, each among its neighbours."""
+  images = _table('digits')[0].reshape(-1, 8, 8)
+  patches = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
+  return patches.reshape(-1, 9)
+
+
+def _digits_pixels(hidden: bool) -> tasks.Task:
+  """How grey a pixel of a digit is, from the eight around it: a regression."""
+  patches = _digits_patches()[::2]
+  targets = patches[:, 4]
+  targets = ((targets - targets.mean()) / targets.std()).astype(np.float32)
+  return _network(
+      'digits pixels', (np.delete(patches, 4, axis=1), targets),
+      (8, 16, 1) if hidden else (8, 1), jnp.tanh, _squares,
+  )
+
+
+def _digits_ink() -> tasks.Task:
+  """In which third by its grey a pixel of a digit is, from the eight around it."""
+  patches = _digits_patches()[1::2]
+  labels = np.searchsorted([2, 12], patches[:, 4]).astype(np.int32)
+  return _network(
+      'digits ink', (np.delete(patches, 4, axis=1), labels), (8, 3), jnp.tanh, _classes
+  )
+
+
+def _digits_greys() -> tasks.Task:
+  """How grey a pixel of a digit is, of 17, from the 17 that each neighbour may be."""
+  patches = _digits_patches()[1::3].astype(np.int32)
+  seen = np.eye(17)[np.delete(patches, 4, axis=1)].reshape(len(patches), -1)
+  return _network(
+      'digits greys', (seen, patches[:, 4]), (136, 17), jnp.tanh, _classes,
+      standardised=False,
+  )
+
+
+def _digits_rows(hidden: bool) -> tasks.Task:
+  """The eight pixels of a row of a digit, from the two rows before it."""
+  images = _table('digits')[0].reshape(-1, 8, 8) / 8 - 1
+  rows = [images[:, at : at + 3].reshape(-1, 24) for at in range(6)]
+  rows = np.concatenate(rows).astype(np.float32)
+  return _network(
+      'digits rows', (rows[:, :16], rows[:, 16:]), (16, 32, 8) if hidden else (16, 8),
+      jnp.tanh, _every, standardised=False,
+  )
+
+
 def _diabetes_thirds(hidden: bool) -> tasks.Task:
   """In which third of the patients one's disease progresses."""
   inputs, targets = _table('diabetes')
@@ -278,15 +336,21 @@ def _packages_folded(wrong: float = 0.0) -> tasks.Task:
   )
 
 
-def _next_character() -> tasks.Task:
-  """The next of `characters` from the six before it, by a small network."""
+def _next_character(many: bool = False) -> tasks.Task:
+  """The next of `characters` from the six before it, by a small network.
+
+  Of `many` examples by no hidden layer, from the embeddings of the six.
+  """
   whole = tasks.characters()
   symbols, context, wide = 98, 6, 8
 
   def windows(source, rows):
-    spread = np.linspace(0, len(source.data) - 1, rows).astype(int)
+    read = source.data
+    if many:
+      read = np.concatenate([read[:, at : at + context + 1] for at in (0, 8, 16, 24)])
+    spread = np.linspace(0, len(read) - 1, rows).astype(int)
     order = np.random.default_rng(0).permutation(rows)
-    return tasks.Arrays(source.data[spread][order, : context + 1].astype(np.int32))
+    return tasks.Arrays(read[spread][order, : context + 1].astype(np.int32))
 
   def init(key):
     first, second, third = jax.random.split(key, 3)
@@ -301,26 +365,33 @@ def _next_character() -> tasks.Task:
   def loss(params, batch, key):
     del key
     read = params['embed'][batch[:, :-1]].reshape(len(batch), -1)
-    hidden = jax.nn.relu(read @ params['hidden'])
+    hidden = read @ params['hidden']
+    hidden = hidden if many else jax.nn.relu(hidden)
     return _classes(hidden @ params['out'] + params['bias'], batch[:, -1])
 
   return dataclasses.replace(
       whole, init=init, loss=loss,
-      train=windows(whole.train, 4_000), validation=windows(whole.validation, 128),
+      train=windows(whole.train, 40_000 if many else 4_000),
+      validation=windows(whole.validation, 512 if many else 128),
   )
 
 
-def _photograph(line: bool = False) -> tasks.Task:
-  """A pixel of a photograph from the 24 around it: a regression."""
+def _patches(rows: int) -> np.ndarray:
+  """(rows, 25): pieces of a photograph, at random places."""
   from sklearn import datasets
 
   image = datasets.load_sample_images().images[0].mean(-1) / 255
   draw = np.random.default_rng(0)
-  top, left = (draw.integers(0, side - 5, 1_200) for side in image.shape)
+  top, left = (draw.integers(0, side - 5, rows) for side in image.shape)
   area = np.arange(5)
-  patches = image[
+  return image[
       top[:, None, None] + area[:, None], left[:, None, None] + area
   ].reshape(-1, 25)
+
+
+def _photograph(line: bool = False, rows: int = 1_200) -> tasks.Task:
+  """A pixel of a photograph from the 24 around it: a regression."""
+  patches = _patches(rows)
   targets = patches[:, 12]
   targets = ((targets - targets.mean()) / targets.std()).astype(np.float32)
   widths = (24, 1) if line else (24, 24, 1)
@@ -330,8 +401,41 @@ def _photograph(line: bool = False) -> tasks.Task:
   )
 
 
+def _photograph_edges() -> tasks.Task:
+  """Whether a pixel is darker than its neighbour, and by how much, from 15 others."""
+  patches = _patches(20_000)
+  change = patches[:, 12] - patches[:, 13]
+  labels = np.searchsorted([-0.05, -0.01, 0.01, 0.05], change).astype(np.int32)
+  others = patches.reshape(-1, 5, 5)[:, :, [0, 1, 4]].reshape(-1, 15)
+  return _network(
+      'photograph edges', (others, labels), (15, 16, 5), jax.nn.leaky_relu, _classes
+  )
+
+
+def _photograph_greys() -> tasks.Task:
+  """How grey a pixel is, of 16, from the 16 that each of eight others may be."""
+  patches = _patches(20_000)[:, [6, 7, 8, 11, 12, 13, 16, 17, 18]]
+  greys = np.minimum(16 * patches, 15).astype(np.int32)
+  seen = np.eye(16)[np.delete(greys, 4, axis=1)].reshape(len(greys), -1)
+  return _network(
+      'photograph greys', (seen, greys[:, 4]), (128, 16), jnp.tanh, _classes,
+      standardised=False,
+  )
+
+
+def _photograph_columns() -> tasks.Task:
+  """The five pixels of a column, from the four columns around it."""
+  patches = _patches(20_000).reshape(-1, 5, 5)
+  targets = (4 * patches[:, :, 2] - 2).astype(np.float32)
+  others = np.delete(patches, 2, axis=2).reshape(-1, 20)
+  return _network(
+      'photograph columns', (others, targets), (20, 24, 5), jax.nn.leaky_relu, _every
+  )
+
+
 _TASKS: dict[str, Callable[[], tasks.Task]] = {
     'characters': _next_character,
+    'characters many': lambda: _next_character(many=True),
     'diabetes': _diabetes,
     'diabetes line': _diabetes_line,
     'diabetes products': _diabetes_products,
@@ -339,8 +443,14 @@ _TASKS: dict[str, Callable[[], tasks.Task]] = {
     'diabetes thirds': lambda: _diabetes_thirds(hidden=False),
     'diabetes thirds, layers': lambda: _diabetes_thirds(hidden=True),
     'digits grey': _digits_grey,
+    'digits greys': _digits_greys,
+    'digits ink': _digits_ink,
     'digits layers mislabelled': _digits_layers_mislabelled,
     'digits mislabelled': _digits_mislabelled,
+    'digits pixels': lambda: _digits_pixels(hidden=False),
+    'digits pixels, layers': lambda: _digits_pixels(hidden=True),
+    'digits rows': lambda: _digits_rows(hidden=False),
+    'digits rows, layers': lambda: _digits_rows(hidden=True),
     'digits twos': _digits_twos,
     'digits value': _digits_value,
     'digits': _digits_narrow,
@@ -350,7 +460,12 @@ _TASKS: dict[str, Callable[[], tasks.Task]] = {
     'packages': _packages_folded,
     'packages mislabelled': lambda: _packages_folded(0.3),
     'photograph': _photograph,
+    'photograph columns': _photograph_columns,
+    'photograph edges': _photograph_edges,
+    'photograph greys': _photograph_greys,
     'photograph line': lambda: _photograph(line=True),
+    'photograph many': lambda: _photograph(rows=20_000),
+    'photograph many, line': lambda: _photograph(line=True, rows=20_000),
     'tumours': tasks.tumours,
     'tumours mislabelled': _tumours_mislabelled,
     'tumours sites': _tumours_sites,
@@ -423,6 +538,25 @@ DEVELOPMENT = (
     Problem('diabetes products', 'yogi', 4, 700, 0, (-3.0, -0.5), (130, 131, 132)),
     Problem('diabetes sexes', 'adam', 4, 600, 0, (-2.5, 0.0), (133, 134, 135)),
     Problem('diabetes sexes', _HEAVY, 4, 600, 0, (-2.5, 0.0), (136, 137, 138)),
+    Problem('digits pixels', 'sgd', 4, 600, 0, (-3.0, 0.0), (139, 140, 141)),
+    Problem('digits pixels', _HEAVY, 8, 600, 0, (-3.5, -0.75), (142, 143, 144)),
+    Problem('digits pixels', 'adam', 4, 700, 0, (-3.5, -0.25), (145, 146, 147)),
+    Problem('digits pixels, layers', 'sgd', 4, 800, 0, (-3.0, 0.25), (148, 149)),
+    Problem('digits pixels, layers', _SOME, 8, 700, 0, (-3.5, 0.0), (150, 151)),
+    Problem('digits pixels, layers', 'amsgrad', 4, 700, 0, (-4.0, -0.5), (152, 153)),
+    Problem('digits ink', 'sgd', 2, 700, 0, (-2.5, 0.75), (154, 155, 156)),
+    Problem('digits ink', _LONG, 8, 600, 0, (-4.0, -0.5), (157, 158)),
+    Problem('digits ink', 'adamax', 4, 700, 0, (-3.0, 0.25), (159, 160, 161)),
+    Problem('digits greys', 'sgd', 4, 900, 0, (-1.0, 1.0), (162, 163), 0.125),
+    Problem('digits greys', _HEAVY, 8, 900, 0, (-1.75, 0.5), (164, 165), 0.125),
+    Problem('digits greys', 'adam', 8, 900, 0, (-2.25, -0.25), (166, 167), 0.125),
+    Problem('digits greys', 'adabelief', 4, 700, 0, (-3.0, -0.5), (168, 169), 0.125),
+    Problem('digits rows', 'sgd', 2, 900, 0, (-2.0, 0.75), (172, 173), 0.125),
+    Problem('digits rows', _LONG, 4, 900, 0, (-4.0, -1.0), (174, 175), 0.125),
+    Problem('digits rows', 'adam', 2, 900, 0, (-2.5, 0.0), (176, 177), 0.125),
+    Problem('digits rows, layers', _SOME, 2, 900, 0, (-2.0, 0.5), (178, 179), 0.125),
+    Problem('digits rows, layers', 'yogi', 2, 900, 0, (-2.75, -0.25), (180,), 0.125),
+    Problem('digits rows, layers', _HEAVY, 4, 900, 0, (-2.5, 0.25), (181,), 0.125),
 )
 _NESTEROV = 'sgd(momentum=0.95, nesterov=True)'
 _LIGHT = 'sgd(momentum=0.5)'
@@ -466,4 +600,18 @@ HELD_OUT = (
     Problem('photograph', 'rmsprop', 8, 500, 60, (-4.5, -0.5), (1026, 1027)),
     Problem('photograph', _DECAYED, 128, 200, 60, (-4.0, 0.0), (1028, 1029)),
     Problem('photograph line', _NESTEROV, 4, 700, 0, (-5.0, -1.5), (1030, 1031)),
+    Problem('photograph many', _DECAYED, 4, 700, 0, (-3.0, -0.5), (1100,), 0.125),
+    Problem('photograph many', _LIGHT, 4, 700, 0, (-2.5, -0.25), (1102, 1103), 0.125),
+    Problem('photograph many, line', 'rmsprop', 4, 600, 0, (-4.0, -0.5), (1104, 1105)),
+    Problem('photograph many, line', _LIGHT, 4, 700, 0, (-4.0, -1.0), (1107, 1108)),
+    Problem('photograph edges', _NESTEROV, 4, 800, 0, (-4.0, -0.5), (1110, 1111)),
+    Problem('photograph edges', 'rmsprop', 8, 800, 0, (-4.0, -0.5), (1112, 1113)),
+    Problem('photograph greys', _LIGHT, 8, 900, 0, (-1.0, 1.0), (1118, 1119), 0.125),
+    Problem('photograph greys', 'rmsprop', 8, 900, 0, (-3.0, -0.75), (1120,), 0.125),
+    Problem('photograph greys', _DECAYED, 4, 900, 0, (-2.5, -0.5), (1122,), 0.125),
+    Problem('photograph columns', _NESTEROV, 4, 900, 0, (-3.0, 0.0), (1124,), 0.125),
+    Problem('photograph columns', 'rmsprop', 2, 900, 0, (-3.5, -0.5), (1126,), 0.125),
+    Problem('photograph columns', _LIGHT, 2, 900, 0, (-2.0, 0.5), (1128,), 0.125),
+    Problem('characters many', _LIGHT, 16, 900, 0, (-1.0, 1.0), (1114,), 0.125),
+    Problem('characters many', _DECAYED, 16, 900, 0, (-2.75, -0.5), (1116,), 0.125),
 )

@@ -58,6 +58,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lrax.diagnose import monitor
 from lrax.tune import _optimizer
 
 EVERY = 5  # steps between measures; odd, so that a swing of two steps is seen
@@ -88,18 +89,24 @@ class Run(NamedTuple):
   loss: np.ndarray
   validation_loss: np.ndarray | None
   learning_rate: np.ndarray | None
+  watched: np.ndarray | None
 
 
 # --- training -----------------------------------------------------------------
 
 
 class Trained(NamedTuple):
-  """(runs, ...): per step `batch`; per measure `loss`, `validation`, `test`."""
+  """(runs, ...): per step `batch`, of each measure the others.
+
+  `loss`, `validation` and `test` are of before its steps, `watched`, (..., 9), what
+  a monitor has measured at the last of them.
+  """
 
   batch: np.ndarray
   loss: np.ndarray
   validation: np.ndarray
   test: np.ndarray
+  watched: np.ndarray
 
 
 def train(
@@ -118,7 +125,8 @@ def train(
   def run(rates, seed, rows):
     first, order, noise = jax.random.split(jax.random.key(seed), 3)
     params, state = task.start(first)
-    tx = optimizer(lambda step: rates[step])
+    watching = functools.partial(monitor, groups=[], every=EVERY)
+    tx = watching(optimizer(lambda step: rates[step]))
 
     def step(carry, t):
       params, state, opt_state = carry
@@ -139,7 +147,7 @@ def train(
       truth = task.training_loss(params, state, measured, noise)[0]
       others = [task.validation_loss(params, state, x) for x in (validated, tested)]
       carry, losses = jax.lax.scan(step, carry, t + jnp.arange(EVERY))
-      return carry, (losses, truth, *others)
+      return carry, (losses, truth, *others, carry[-1].overall)
 
     carry = params, state, tx.init(params)
     _, (losses, *rest) = jax.lax.scan(measure, carry, EVERY * jnp.arange(measures))
@@ -181,7 +189,7 @@ def trained(problem: problems.Problem) -> tuple[Trained, int]:
       np.asarray([problem.few if w == 'few rows' else examples for w, _, _ in each]),
   )
   shape = len(ways), len(problem.grid), len(problem.seeds)
-  return Trained(*(x.reshape(*shape, -1) for x in found)), problem.steps
+  return Trained(*(x.reshape(*shape, *x.shape[1:]) for x in found)), problem.steps
 
 
 # --- labels -------------------------------------------------------------------
@@ -192,7 +200,7 @@ class Labeller:
 
   def __init__(self, problem: problems.Problem, found: Trained, seed: int):
     self.ways = found.loss.shape[0]
-    self.grid = problem.grid
+    self.grid, self.apart = problem.grid, problem.apart
     self.found = Trained(*(x[:, :, seed] for x in found))  # (ways, rates, ...)
     self.end = problem.steps // EVERY  # measures in a run
     with np.errstate(over='ignore', invalid='ignore'):
@@ -266,15 +274,16 @@ class Labeller:
     return False
 
   def _too_low(self, way, rate):
-    if way not in (0, 2, 3) or rate + 2 >= len(self.grid):
+    higher = rate + round(0.5 / self.apart)
+    if way not in (0, 2, 3) or higher >= len(self.grid):
       return False
     loss, ends = self.loss[way, rate, : self.end], self.ends[way]
     best = int(ends.argmin())
     left = ends[rate] - self.best
     return (
-        rate <= best - 4
+        rate <= best - round(1 / self.apart)
         and left >= 0.5 * self.drop
-        and ends[rate + 2] <= ends[rate] - 0.1 * left
+        and ends[higher] <= ends[rate] - 0.1 * left
         and ends[best] <= self.best + 0.1 * self.drop
         and loss.max() <= 1.2 * loss[0]
         and self.rise(way, rate) <= 1.05
@@ -291,16 +300,19 @@ class Labeller:
     if way or not np.isfinite(self.loss[:2, rate]).all():
       return False
     third, fourth = (p.mean() for p in np.array_split(loss, 4)[2:])
+    validation = self.found.validation[0, rate, : self.end]
+    validation = np.stack([p.mean() for p in np.array_split(validation, 4)])
     on = self.loss[0, rate, self.end :].mean()
     decayed = self._tail(self.loss[1, rate], self.loss.shape[-1])
     gain = min(third, fourth, on) - decayed
     return (
         fourth <= self.first - 0.5 * self.drop
         and gain >= max(0.1 * fourth, 0.03 * self.drop)
-        and max(third - fourth, fourth - on) <= 0.33 * gain
+        and max(third - fourth, fourth - on) <= 0.5 * gain
         and min(third - fourth, fourth - on) >= -0.33 * fourth
-        and self._swing(loss)[0] <= 0.1
+        and self._swing(loss)[0] <= 0.075
         and loss[self.end // 4 :].max() <= loss[0]
+        and validation[3] <= 1.05 * validation[1:3].min()
     )
 
   def _overfitting(self, way, rate):
@@ -360,10 +372,8 @@ def logged(problem: problems.Problem, found: Trained, labeller: Labeller, way: i
   steps = problem.steps
   every = int(draw.choice([1, 5, 10, 25] if steps >= 400 else [1, 5, 10]))
   apart = int(draw.choice([EVERY, 4 * EVERY, 10 * EVERY]))
-  mean, shows_rate, stops = draw.random(3) < (0.5, 0.7, 0.5)
+  mean, shows_rate, stops, watches = draw.random(4) < (0.5, 0.7, 0.5, 0.5)
   validates = label == 'overfitting' or draw.random() < 0.7
-  if label == 'plateau' and labeller.rise(way, rate) > 1.1:
-    validates = False  # or the log showed two troubles
   step = np.arange(0, steps, every)
   batch = found.batch[way, rate, seed, :steps]
   if mean:  # of the steps since the row before
@@ -376,13 +386,19 @@ def logged(problem: problems.Problem, found: Trained, labeller: Labeller, way: i
   measured = step % np.lcm(apart, every) == 0
   validation[measured] = found.validation[way, rate, seed, step[measured] // EVERY]
   rates = rates_of(WAYS[way], problem.grid[rate], which, steps, 0)[step]
+  latest = (step + 1) // EVERY - 1  # the latest measurement when a row is written
+  watched = found.watched[way, rate, seed, latest]
+  watched[latest < 0] = np.nan
   if stops and not np.isfinite(loss).all():  # the run was ended where it broke
     end = int(np.argmin(np.isfinite(loss))) + 1
-    step, loss, validation, rates = (x[:end] for x in (step, loss, validation, rates))
+    step, loss, validation, rates, watched = (
+        x[:end] for x in (step, loss, validation, rates, watched)
+    )
   return Run(
       label, labeller.blew_up(way, rate), problem.name, problem.optimizer, WAYS[way],
       float(problem.grid[rate]), which, step, loss,
       validation if validates else None, rates if shows_rate else None,
+      watched if watches else None,
   )
 
 
