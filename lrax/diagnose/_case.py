@@ -60,13 +60,11 @@ class Case(NamedTuple):
   def swings(self) -> bool:
     """Whether the validation loss shows an oscillation, which explains high ends."""
     seen, limits = self.validation, self.limits
-    if self.watched and self.noise <= limits.noise_swing:
+    if seen is None or not self.may_swing or seen.times_first > limits.times_first:
       return False
-    return (
-        seen is not None and self.may_swing
-        and seen.swing > limits.validation_swing
-        and not seen.times_first > limits.times_first
-    )
+    if self.watched:
+      return bool(np.sqrt(self.noise * seen.swing) > limits.noise_both)
+    return seen.swing > limits.validation_swing and seen.back > limits.swing_back
 
   @property
   def far_from_done(self) -> bool:

@@ -78,13 +78,8 @@ def above_start(found: Case) -> list[Evidence]:
       f'It began at {said(loss.curve.first)} and is at {said(loss.curve.end)} in the'
       ' end.'
   )
-  share = f'That is so in {loss.above:.0%} of the last quarter.'
-  most = found.limits.above_share
   above = loss.end_over > limit and not found.swings
-  return [
-      found.sign('above_start', text, loss.end_over, limit, above),
-      found.sign('above_share', share, loss.above, most, loss.above > most),
-  ]
+  return [found.sign('above_start', text, loss.end_over, limit, above)]
 
 
 def above_first(found: Case) -> list[Evidence]:
@@ -122,23 +117,6 @@ def bursts(found: Case) -> list[Evidence]:
   return [
       found.sign('far', text, most, limits.far, most > limits.far),
       found.sign('far_end', after, end, limits.far_end, end > limits.far_end),
-  ]
-
-
-def noisy_burst(found: Case) -> list[Evidence]:
-  """What was far above its very first loss, at a rate that makes much noise."""
-  loss, limits = found.loss, found.limits
-  if loss is None or not found.watched:
-    return []
-  most = found.validation.most if found.validation else loss.burst * loss.lucky
-  text = f'The loss was at {most:.2g} times its very first,'
-  more = f'and the rate makes {percent(found.noise)} of it by noise.'
-  return [
-      found.sign('calm', text, most, limits.calm, most > limits.calm),
-      found.sign(
-          'noise_floor', more, found.noise, limits.noise_floor,
-          found.noise > limits.noise_floor,
-      ),
   ]
 
 

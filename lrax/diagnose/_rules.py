@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrax.diagnose import _batches
 from lrax.diagnose import _divergence
 from lrax.diagnose import _shapes
+from lrax.diagnose import _watched
 from lrax.diagnose._case import Case
 from lrax.diagnose._diagnosis import Evidence
 from lrax.diagnose._words import said
@@ -60,19 +62,19 @@ _RULES = (
     ('unclear', _divergence.few),
     ('unclear', _divergence.constant),
     ('diverging', _divergence.bursts),
-    ('diverging', _divergence.noisy_burst),
+    ('diverging', _watched.burst),
+    ('oscillating', _watched.swings),
     ('oscillating', _shapes.validation_swings),
     ('overfitting', _shapes.overfits),
-    ('oscillating', _shapes.noise_swings),
-    ('plateau', _shapes.noise_floor),
-    ('too low', _shapes.noise_low),
-    ('oscillating', _shapes.follows),
-    ('oscillating', _shapes.wanders),
-    ('oscillating', _shapes.spikes),
+    ('plateau', _watched.floor),
+    ('too low', _watched.low),
+    ('oscillating', _batches.follows),
+    ('oscillating', _batches.wanders),
+    ('oscillating', _batches.spikes),
     ('too low', _shapes.slow),
     ('too low', _shapes.no_fall),
-    ('oscillating', _shapes.swings),
+    ('oscillating', _batches.swings),
     ('plateau', _shapes.validation_flat),
-    ('plateau', _shapes.flat),
+    ('plateau', _batches.flat),
     ('healthy', _shapes.well),
 )

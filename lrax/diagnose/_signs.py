@@ -30,7 +30,6 @@ class Training(NamedTuple):
   fall: float  # of the smoothed curve, from the start to the lowest
   surely: float  # that over the standard error of the two levels
   time: float  # of the exponential that fits best
-  fitted: float  # the fall of that exponential
   sure: float  # that over its standard error
   swing: float  # standard deviation in the second half, over the fall
   wander: float  # of means of its eighths beyond what noise gives, over the level
@@ -39,16 +38,12 @@ class Training(NamedTuple):
   rise: float  # end less lowest, over the fall
   rise_sure: float  # that over its standard error
   before: float  # the largest rise before the lowest, over the fall
-  late: float  # fall from the third to the fourth quarter, over the fall
-  late_sure: float  # that over its standard error
-  above: float  # share of the last quarter above the first level
   end_over: float  # end less start, over the fall or the noise, the larger
   times_first: float  # mean of the last quarter over the first losses; NaN where a
   # loss is negative
   burst: float  # the largest mean of a fortieth over the first losses; likewise
   lucky: float  # those first losses over the very first; likewise
   tail: float  # mean of the second half over its median; likewise
-  lasting: float  # standard deviation of the second half over the early one
   jump: float  # last losses over all before, in their spread
   most: float  # the largest loss but for the last three
   level: float  # the median of the second half, but for the last three
@@ -111,8 +106,6 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
   at = (at - at[0]) / max(at[-1] - at[0], _TINY)
   smooth = np.interp(np.arange(count), curve.at, curve.smooth)
   fit = _decay.decay(at, value, smooth)
-  third, fourth = np.array_split(half, 2)
-  late = float(np.median(third) - np.median(fourth))
   rise = curve.end - curve.low
   low = int(np.searchsorted(curve.at, curve.low_at))
   before = curve.smooth[: low + 1]
@@ -123,13 +116,11 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
   width = max(1, count // 40)
   sums = np.concatenate([[0.0], np.cumsum(value)])
   means = (sums[width:] - sums[:-width]) / width
-  early = value[max(1, count // 20) : max(count // 4, 4)]
   return Training(
       count=count,
       fall=curve.fall,
       surely=over(fall, error * np.sqrt(1 / wide + 1 / max(3, count // 10))),
       time=fit.time,
-      fitted=fit.fall,
       sure=fit.sure,
       swing=float(half.std()) / spread,
       wander=over(wander, float(half.mean()) if value.min() >= 0 else spread),
@@ -138,15 +129,11 @@ def training(log: _log.Log, way: np.ndarray) -> Training | None:
       rise=rise / fall,
       rise_sure=over(rise, error * np.sqrt(2 / wide)),
       before=before / fall,
-      late=late / fall,
-      late_sure=over(late, error * np.sqrt(2 / max(len(fourth), 1))),
-      above=float(np.mean(value[-max(3, count // 4) :] > curve.first)),
       end_over=over(curve.end - curve.first, max(curve.fall, 3 * _quiet(value))),
       times_first=over(float(value[-max(3, count // 4) :].mean()), first),
       burst=over(float(means.max()), first),
       lucky=over(first, float(value[0])),
       tail=over(float(half.mean()), float(np.median(half)) + 0 * first),
-      lasting=over(float(half.std()), float(early.std())),
       jump=_jump(value),
       most=float(value[: max(1, count - 3)].max()),
       level=float(np.median(value[count // 2 : max(count - 3, count // 2 + 1)])),

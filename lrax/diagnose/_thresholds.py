@@ -31,8 +31,7 @@ class Thresholds:
     jump                   1.5  diverging: one of the last three losses is above all
                                 before by so many of their spreads.
     above_start            0.6  diverging: the end is above the start by this part of
-                                the fall, or of three spreads where that is more,
-    above_share            0.6  and so is this part of the last quarter.
+                                the fall, or of three spreads where that is more.
     risen                 0.25  diverging: the end is above the lowest level by this
                                 part of the fall,
     risen_before           1.5  which is so many times the largest rise before that,
@@ -46,69 +45,100 @@ class Thresholds:
     far                    8.0  diverging: the validation loss, or without one means
                                 of a fortieth, was at so many times the first
     far_end                0.3  and ended no lower than at this many times that.
-    validation_swing      0.09  oscillating: the validation loss, in the second half,
-                                goes up and down by this part of its level from one
-                                to the next, and ended below `times_first`.
+    noise_both            0.16  oscillating, with a monitor and a validation loss: the
+                                geometric mean of the rate's noise and of how far the
+                                validation loss goes up and down (see
+                                `validation_swing`).
+    noise_swing           0.31  oscillating, with a monitor alone: the rate's noise is
+                                this part of the loss.
+    validation_swing      0.11  oscillating, without a monitor: the validation loss,
+                                in the second half, has this part of its level as
+                                standard deviation about a line,
+    swing_back             0.3  and this part of its moves leads back. In both cases
+                                it ended below `times_first`.
     overfit_at             0.7  overfitting: the validation loss was lowest before
                                 this part of its points,
-    overfit_rise         0.025  ended above that by this part of its fall,
-    overfit_part         0.065  and by this part of the lowest, where that is positive,
+    overfit_part         0.065  ended above that by this part, where it is positive,
     overfit_rough          2.0  and by so many times its own ups and downs, while the
     overfit_loss           0.2  loss rose by less than this part of its fall.
-    regular_swing         0.15  oscillating (from here to `swing`, only without a
-                                validation loss): the loss, in the second half, has
-                                this part of its fall as standard deviation,
+    noise_floor          0.125  plateau, with a monitor: the rate's noise is this part
+                                of the loss, which a lower rate would gain.
+    noise_low            0.005  too low, with a monitor and no validation loss: the
+                                rate's noise is less than this part of the loss, and
+                                `half` holds.
+    regular_swing         0.15  oscillating (from here to `swing`, only with neither a
+                                validation loss nor a monitor): the loss, in the
+                                second half, has this part of its fall as standard
+                                deviation,
     regular                0.7  and follows the one before it, or goes against it,
                                 with this correlation.
-    wander                 0.2  oscillating: means of eighths of the second half go up
+    wander                 0.1  oscillating: means of eighths of the second half go up
                                 and down by this part of the level,
-    wander_sure            1.5  and so many times as far as noise makes them.
+    wander_sure            1.3  and so many times as far as noise makes them.
     tail                   1.6  oscillating: the mean of the second half is so many
                                 times its median, by losses that are far too high.
-    slow                   0.3  too low: the exponential that fits the fall best has
+    slow                   0.2  too low: the exponential that fits the fall best has
                                 a time of this part of the run, counted in rate
-                                spent;
-    slow_validation       0.24  or that of the validation loss, where there is one,
+                                spent; the fall of the validation loss if there is
+                                one,
     slow_back              0.1  which goes back by less than this part of its moves;
     half                   0.5  and at least this part of the first losses is left: a
                                 loss that cannot be negative is no more than half
-                                done.
+                                done;
+    noise_slow            0.02  and with a monitor, the rate's noise is less than this
+                                part of the loss.
     fall_sure              2.0  too low: there is no fall: that of the exponential is
                                 less than so many standard errors,
     levels_sure            3.0  that of the levels less than so many of theirs,
     still                 0.05  the validation loss fell by less than this part of its
-                                lowest,
-    unfallen               0.7  and this part of the first losses is left.
-    swing                  2.0  oscillating: the loss, in the second half, has so many
+                                lowest, and `half` and, with a monitor, `noise_low`
+                                hold.
+    swing                  1.7  oscillating: the loss, in the second half, has so many
                                 times its fall as standard deviation.
-    flat_swing            0.04  plateau: the validation loss, in the second half, goes
-                                up and down by this part of its level;
-    flat                   0.1  or the time of the fall was less than this part of the
-                                run, so that it was over after five of them (for a
-                                validation loss, too),
-    flat_sure              8.0  or the fall is less than so many standard errors;
-    flat_noise            0.12  the loss has since this part of its fall as standard
-                                deviation: a lower rate would average that out;
-    lasting                0.7  and that is so many times the standard deviation of
-                                its second tenth: the noise does not get less.
+    flat_swing           0.027  plateau, without a monitor: the validation loss, in the
+                                second half, has this part of its level as standard
+                                deviation about a line, and `swing_back` holds.
+    flat                 0.035  plateau, with neither: the time of the fall was less
+                                than this part of the run, so that it was over after
+                                five of them,
+    flat_noise            0.28  and the loss has since this part of its fall as
+                                standard deviation: a lower rate would average that
+                                out.
     calm                   3.0  Not healthy, but unclear, is what fits no rule and was
                                 at so many times its very first loss, or without a
-                                validation loss ends above that.
+                                validation loss ends above that; diverging if the
+                                rate's noise is above `noise_floor`.
+    doubled                2.0  Nor is what ends at so many times its lowest level, by
+                                `risen_sure`, without a validation loss.
     rate_end               0.1  No plateau where the rate has ended below this part of
                                 its peak: then the schedule has ended, and so the run.
                                 That holds for all rules of oscillating, too.
 
+  The rate's noise is known where the log holds what `lrax.diagnose.monitor` measures:
+  what a lower rate would gain, as a part of the loss, is
+
+    mean(|gradient| |update|) sqrt((1 + c) / (1 - c)) / (4 loss)
+
+  in the second half, with c the mean cosine between successive updates, 0 where that
+  is negative, and no less than 8 % of the first losses for the loss. For a loss near
+  a minimum that is, to first order in the rate, rate tr(S) / (4 (1 - momentum)), S
+  the covariance of the gradient's noise: how far above its lowest the loss stays.
+
   No rule of oscillating, and neither `risen` nor `spike`, holds where the rate has
-  waves and the loss goes with them; and what oscillates by
+  waves and the loss goes with them; and what oscillates by `noise_both` or
   `validation_swing` has not diverged by where it happens to end.
   What fits no rule is healthy if it fell by `fall_sure` standard errors and did not
   rise in the end by half of `risen`, or its validation loss ends within
-  `overfit_part` of its lowest, and less than a fifth of the losses are infinite; else
-  unclear.
+  `overfit_part` of its lowest, or a monitor found no more noise than `noise_floor`,
+  and less than a fifth of the losses are infinite; else unclear.
 
   Raises:
     TypeError: one is no real number.
     ValueError: one is negative, or a count is no whole number >= 1.
+
+  Source:
+    lrax's own; the rate's noise by Mandt, Hoffman and Blei, "Stochastic Gradient
+    Descent as Approximate Bayesian Inference", 2017.
   """
 
   broken_rows: int = 1
@@ -116,7 +146,6 @@ class Thresholds:
   burst: float = 1.5
   jump: float = 1.5
   above_start: float = 0.6
-  above_share: float = 0.6
   risen: float = 0.25
   risen_before: float = 1.5
   risen_sure: float = 4.0
@@ -125,36 +154,34 @@ class Thresholds:
   points: int = 15
   far: float = 8.0
   far_end: float = 0.3
-  validation_swing: float = 0.125
+  noise_both: float = 0.16
+  noise_swing: float = 0.31
+  validation_swing: float = 0.11
+  swing_back: float = 0.3
   overfit_at: float = 0.7
-  overfit_rise: float = 0.025
   overfit_part: float = 0.065
   overfit_rough: float = 2.0
   overfit_loss: float = 0.2
+  noise_floor: float = 0.125
+  noise_low: float = 0.005
   regular_swing: float = 0.15
   regular: float = 0.7
-  wander: float = 0.2
-  wander_sure: float = 1.5
+  wander: float = 0.1
+  wander_sure: float = 1.3
   tail: float = 1.6
-  slow: float = 0.3
-  slow_validation: float = 0.24
+  slow: float = 0.2
   slow_back: float = 0.1
   half: float = 0.5
+  noise_slow: float = 0.02
   fall_sure: float = 2.0
   levels_sure: float = 3.0
   still: float = 0.05
-  unfallen: float = 0.7
-  swing: float = 2.0
-  flat_swing: float = 0.037
-  flat: float = 0.1
-  flat_sure: float = 8.0
-  flat_noise: float = 0.12
-  lasting: float = 0.7
-  noise_swing: float = 0.32
-  noise_slow: float = 0.02
-  noise_floor: float = 0.125
-  noise_low: float = 0.005
+  swing: float = 1.7
+  flat_swing: float = 0.027
+  flat: float = 0.035
+  flat_noise: float = 0.28
   calm: float = 3.0
+  doubled: float = 2.0
   rate_end: float = 0.1
 
   def __post_init__(self):

@@ -29,12 +29,15 @@ def verdict(run: diagnosis_runs.Run) -> str:
   """What `diagnose` says about a log."""
   from lrax import diagnose
 
-  return diagnose.diagnose(
-      loss=run.loss,
-      validation_loss=run.validation_loss,
-      learning_rate=run.learning_rate,
-      step=run.step,
-  ).verdict
+  columns = {'step': run.step, 'loss': run.loss}
+  if run.validation_loss is not None:
+    columns['validation_loss'] = run.validation_loss
+  if run.learning_rate is not None:
+    columns['learning_rate'] = run.learning_rate
+  if run.watched is not None:
+    for at, name in diagnosis_runs.WATCHED:
+      columns[f'monitor_{name}'] = run.watched[:, at]
+  return diagnose.diagnose(diagnose.history(columns)).verdict
 
 
 def table(verdicts: list[tuple[str, str]]) -> str:

@@ -1,14 +1,15 @@
 """Runs with labelled troubles, really trained, and the controls of their labels.
 
-Every problem is trained in one compiled program at 8 to 21 rates a factor of
-10^(1/4) apart, from one to seven seeds, each in five ways: at a constant rate (with
-a short warmup for odd seeds), the same with the rate decayed to 0 after the run,
-with a cosine, with a warmup and a linear decay, and at a constant rate on few rows.
-Batches are drawn with replacement. Only the losses of the batches, the validation
-loss and the rate go into a run's log; what decides its label is not in there: the
-loss on the training rows without the noise of batches ("the loss" below), the loss
-on test rows, and the other runs of the same seed. drop is the loss before training
-less the lowest that any run of the seed ends at.
+Every problem is trained in one compiled program at 8 to 25 rates a factor of
+10^(1/4) or 10^(1/8) apart, from one to seven seeds, each in five ways: at a constant
+rate (with a short warmup for odd seeds), the same with the rate decayed to 0 after
+the run, with a cosine, with a warmup and a linear decay, and at a constant rate on
+few rows. Batches are drawn with replacement. Only the losses of the batches, the
+validation loss, the rate and what a monitor measured go into a run's log; what
+decides its label is not in there: the loss on the training rows without the noise of
+batches ("the loss" below), the loss on test rows, and the other runs of the same
+seed. drop is the loss before training less the lowest that any run of the seed ends
+at.
 
   label        how it was made, and what the controls must measure
   diverging    A rate too high: not finite, or the loss stays above twice the first in
@@ -24,10 +25,12 @@ less the lowest that any run of the seed ends at.
                most half of the drop. Control: the rate sqrt(10) higher ends better
                by 10 % of what is left; the validation loss has not risen by 5 %.
   plateau      A constant rate that got half the drop and has stopped: the loss moves
-               by at most 10 % between measures, falls from the third to the fourth
-               quarter by at most a third of the gain, and as little where the rate
-               is left as it is after the end. Control: with the rate decayed to 0
-               after the end it falls by 10 % and by 3 % of the drop (the gain).
+               by at most 7.5 % between measures, falls from the third to the fourth
+               quarter by at most half of the gain, and as little where the rate is
+               left as it is after the end; the validation loss of the fourth quarter
+               is within 5 % of that of the second and the third. Control: with the
+               rate decayed to 0 after the end it falls by 10 % and by 3 % of the
+               drop (the gain).
   overfitting  Few rows, many steps: the loss got half of its drop, the validation
                loss was lowest in the first 70 % and ended 15 % above. Control: the
                test loss, which nobody logs, ended 10 % above its value at that step,
@@ -40,7 +43,10 @@ less the lowest that any run of the seed ends at.
 
 What fits none is left open (label ''): neither a sign of a trouble nor of its
 absence. Of each problem, label and way at most eight are kept, spread over rates and
-seeds; how often and what a run logs is drawn from a seed of its own.
+seeds. How often and what a run logs is drawn from a seed of its own: the loss of a
+batch or the mean since the row before, in 70 % the validation loss (always where it
+is overfitted: nothing else shows that), in 70 % the rate, and in 50 % what
+`lrax.diagnose.monitor` had measured by then.
 """
 
 from __future__ import annotations
@@ -59,6 +65,7 @@ import numpy as np
 import optax
 
 from lrax.diagnose import monitor
+from lrax.state import _monitor_state
 from lrax.tune import _optimizer
 
 EVERY = 5  # steps between measures; odd, so that a swing of two steps is seen
@@ -66,6 +73,7 @@ MEASURED = 200  # rows at most
 KEPT = 8  # runs of a problem, a label and a way, at most
 LABELS = ('diverging', 'oscillating', 'too low', 'plateau', 'overfitting', 'healthy')
 WAYS = ('constant', 'decayed after', 'cosine', 'warmup-linear', 'few rows')
+WATCHED = tuple(enumerate(_monitor_state.MEASURED))
 
 
 class Run(NamedTuple):
@@ -74,8 +82,8 @@ class Run(NamedTuple):
   `blew_up` says that the loss was not finite, or above ten times the first and not
   below it in the end, whatever the label. In the log, all arrays are as long as
   `step`; validation_loss is NaN where it was not measured, and, like
-  learning_rate, None where it was not logged at all. A loss that is NaN or
-  infinite is one that the run really had.
+  learning_rate and watched, (rows, WATCHED), None where it was not logged at all. A
+  loss that is NaN or infinite is one that the run really had.
   """
 
   label: str

@@ -35,14 +35,25 @@ EXPLODED = {'loss': np.minimum(2.3 * 1.3**STEPS, 1e5)}
 RISEN = {'loss': replaced(falling(), slice(240, None), np.linspace(0.3, 1.2, 60))}
 UNFALLEN = {'loss': 2.3 + noise(300, 0.02)}
 NEITHER = UNFALLEN | {'validation_loss': validated(2.3 + noise(300, 0.002, 1))}
-PLATEAU = {'loss': falling(time=0.02, end=0.8, size=0.2), 'learning_rate': 0.1}
-LATER = {'loss': falling(time=0.05, end=0.3, size=0.8) + 3, 'learning_rate': 0.1}
+PLATEAU = {'loss': falling(time=0.01, end=0.8, size=0.5), 'learning_rate': 0.1}
 UNEVEN = {'loss': 2.3 + 1.5 * np.sin(STEPS / 7) + noise(300, 1.5)}
 LINE = {'loss': 2.3 - STEPS / 1000 + noise(300, 0.02)}
 SLOWLY = LINE | {'validation_loss': validated(2.4 - STEPS / 1000)}
 ROUGH = PLATEAU | {
     'validation_loss': validated(falling(time=0.02, end=0.8, size=0.05, seed=1))
 }
+
+
+def watched(noise, loss=None, **columns):
+  """The log of a monitor that finds this noise of the rate, as a part of the loss."""
+  loss = falling() if loss is None else loss
+  norm = np.full(len(loss), np.sqrt(4 * noise * np.median(loss[150:])))
+  return {'source': columns | {
+      'loss': loss, 'monitor_gradient_norm': norm, 'monitor_update_norm': norm,
+      'monitor_cosine': np.zeros(len(loss)),
+  }}
+
+
 SPIKES = {
     'loss': falling(time=0.02, size=0.05)
     + 3.0 * (np.random.default_rng(0).random(300) < 0.2)
@@ -58,6 +69,7 @@ ABOVE = {
 # measured and 1 % above it; a count is that and one more. Where what is measured is
 # no sign of its own, the two thresholds are given.
 RAISED = {'above_start': OFF, 'risen_sure': OFF, 'far': OFF}
+HALVED = falling(time=0.1, end=1.5)
 CASES = {
     'broken_rows': ({'loss': replaced(falling(), -1, np.nan)}, {}, 'diverging',
                     'healthy'),
@@ -65,8 +77,6 @@ CASES = {
     'burst': (ABOVE, RAISED, 'diverging', None),
     'jump': ({'loss': [*falling(), 3.0]}, {}, 'diverging', 'unclear'),
     'above_start': (EXPLODED, RAISED | {'times_first': OFF}, 'diverging', None),
-    'above_share': (EXPLODED, RAISED | {'times_first': OFF, 'above_start': 0.5},
-                    'diverging', None),
     'risen': (RISEN, {}, 'diverging', None),
     'risen_before': (RISEN, {}, 'diverging', None),
     'risen_sure': (RISEN, {}, 'diverging', None),
@@ -74,9 +84,9 @@ CASES = {
     'points': (HEALTHY, {}, 'healthy', 'unclear'),
     'far': (BURST, {}, 'diverging', None),
     'far_end': (BURST, {}, 'diverging', None),
-    'validation_swing': (JUDGED, {}, 'oscillating', 'healthy'),
+    'validation_swing': (JUDGED, {'flat_swing': OFF}, 'oscillating', 'healthy'),
+    'swing_back': (ROUGH, {}, 'plateau', 'healthy'),
     'overfit_at': (overfitted(), {}, None, 'overfitting'),
-    'overfit_rise': (overfitted(), {}, 'overfitting', None),
     'overfit_part': (overfitted(), {}, 'overfitting', None),
     'overfit_rough': (overfitted(), {}, 'overfitting', None, 2, 1e9),
     'overfit_loss': (overfitted(), {}, None, 'overfitting'),
@@ -88,21 +98,25 @@ CASES = {
     'wander_sure': (UNEVEN, {'regular': OFF, 'swing': OFF}, 'oscillating', None),
     'tail': (SPIKES, {'wander': OFF, 'swing': OFF}, 'oscillating', None),
     'slow': (LINE, {}, 'too low', 'healthy'),
-    'slow_validation': (SLOWLY, {}, 'too low', 'healthy'),
     'slow_back': (SLOWLY, {}, 'healthy', 'too low', 0, 0.1),
     'half': (LINE, {}, 'too low', 'healthy'),
     'fall_sure': (UNFALLEN, {'levels_sure': OFF, 'slow': OFF, 'swing': OFF}, None,
                   'too low', 0, 10),
     'levels_sure': (UNFALLEN, {'slow': OFF, 'swing': OFF}, None, 'too low', 0, 10),
-    'still': (NEITHER, {'slow_validation': OFF, 'swing': OFF}, None, 'too low', 0,
+    'still': (NEITHER, {'slow': OFF, 'swing': OFF}, None, 'too low', 0,
               0.1),
-    'unfallen': (UNFALLEN, {'slow': OFF, 'swing': OFF}, 'too low', None, 0.5, 2),
-    'swing': (UNFALLEN, {'slow': OFF, 'unfallen': OFF}, 'oscillating', None),
+    'swing': (UNFALLEN, {'slow': OFF, 'half': OFF}, 'oscillating', None),
     'flat_swing': (ROUGH, {}, 'plateau', 'healthy'),
-    'flat': (LATER, {'flat_sure': 0}, 'healthy', 'plateau'),
-    'flat_sure': (LATER, {'flat': 0}, 'healthy', 'plateau', 0, OFF),
+    'flat': (PLATEAU, {}, 'healthy', 'plateau'),
     'flat_noise': (PLATEAU, {}, 'plateau', 'healthy'),
-    'lasting': (PLATEAU, {}, 'plateau', 'healthy'),
+    'noise_both': (watched(0.2, validation_loss=validated(falling(size=0.05))), {},
+                   'oscillating', 'plateau'),
+    'noise_swing': (watched(0.2), {}, 'oscillating', 'plateau'),
+    'noise_floor': (watched(0.2), {}, 'plateau', 'healthy'),
+    'noise_low': (watched(0.01, HALVED), {}, 'healthy', 'too low'),
+    'noise_slow': (watched(0.01, LINE['loss']), {}, None, 'too low'),
+    'doubled': ({'loss': replaced(falling(), slice(200, None), 0.9)},
+                {'risen': OFF}, None, 'healthy', 1, 10),
     'calm': (HEALTHY, {}, 'unclear', 'healthy', 0.5, 2),
     'rate_end': (PLATEAU | {'learning_rate': np.linspace(0.1, 0.03, 300)}, {},
                  'plateau', 'healthy'),

@@ -1,0 +1,38 @@
+"""Signs that several rules ask for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrax.diagnose._case import Case
+from lrax.diagnose._diagnosis import Evidence
+from lrax.diagnose._words import percent
+
+
+def half(found: Case) -> Evidence:
+  seen = found.validation or found.loss
+  times = seen.times_first if seen else np.nan
+  text = f'It ended at {percent(times)} of its first.'
+  if not np.isfinite(times):
+    text, times = 'It may be negative, so that nothing tells how far it can fall.', 1.0
+  return found.sign('half', text, times, found.limits.half, found.far_from_done)
+
+
+def goes_on(found: Case) -> Evidence:
+  return found.sign(
+      'rate_end', 'at a rate that does not fall.', found.rate.last,
+      found.limits.rate_end, found.may_swing,
+  )
+
+
+def noise_above(found: Case, name: str) -> Evidence:
+  limit = getattr(found.limits, name)
+  text = f'By its updates, the rate makes {percent(found.noise)} of the loss by noise.'
+  return found.sign(name, text, found.noise, limit, found.noise > limit)
+
+
+def noise_below(found: Case, name: str) -> Evidence:
+  sign = noise_above(found, name)
+  return found.sign(
+      name, sign.text, found.noise, sign.threshold, found.noise < sign.threshold
+  )

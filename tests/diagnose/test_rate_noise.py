@@ -1,0 +1,132 @@
+"""The noise of the rate, by what a monitor measures, against what it costs really.
+
+Quadratics with noise in the gradient, by heavy-ball gradient descent in NumPy: there
+the loss above its lowest is known, as a mean over many steps and in closed form.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lrax
+from lrax import diagnose
+from lrax.diagnose import _rate_noise
+
+LOWEST = 1.0
+
+
+def descend(rate, momentum=0.0, curvature=(0.5, 1.0, 2.0), noise=1.0, steps=20_000):
+  """The log of a run, with what it costs: the mean loss above the lowest."""
+  curvature = np.repeat(curvature, 20)
+  draw = np.random.default_rng(0)
+  at, velocity = np.zeros(len(curvature)), np.zeros(len(curvature))
+  rows, before = [], velocity
+  for _ in range(steps):
+    loss = LOWEST + 0.5 * curvature @ at**2
+    gradient = curvature * at + noise * draw.normal(size=len(at))
+    velocity = momentum * velocity - rate * gradient
+    at = at + velocity
+    norms = np.linalg.norm(velocity), np.linalg.norm(before)
+    cosine = velocity @ before / (norms[0] * norms[1]) if norms[1] else np.nan
+    rows.append((loss, np.linalg.norm(gradient), norms[0], cosine))
+    before = velocity
+  columns = np.array(rows).T
+  names = 'loss', 'monitor_gradient_norm', 'monitor_update_norm', 'monitor_cosine'
+  return dict(zip(names, columns)), columns[0, steps // 2 :].mean() - LOWEST
+
+
+def part(log):
+  found = diagnose.diagnose(diagnose.history(log))
+  return _rate_noise.rate_noise(found.log)
+
+
+@pytest.mark.parametrize('momentum', [0.0, 0.5, 0.9])
+def test_it_is_what_the_noise_costs(momentum):
+  """Of first order in the rate, for momentum too."""
+  log, cost = descend(0.02 * (1 - momentum), momentum)
+  closed = 0.02 * 60 / 4  # rate tr(S) / 4
+  np.testing.assert_allclose(cost, closed, rtol=0.05)
+  np.testing.assert_allclose(part(log) * np.median(log['loss']), closed, rtol=0.05)
+
+
+def test_it_is_exact_without_momentum_at_a_rate_near_the_limit():
+  # The loss is rate / (4 - 2 rate curvature) tr(S) above the lowest, and |gradient|^2
+  # is larger than tr(S) by as much.
+  log, cost = descend(0.8, curvature=(2.0,))
+  np.testing.assert_allclose(cost, 0.8 * 20 / (4 - 2 * 0.8 * 2), rtol=0.05)
+  np.testing.assert_allclose(part(log) * np.median(log['loss']), cost, rtol=0.05)
+
+
+def test_it_does_not_depend_on_the_unit_of_the_loss_or_of_the_parameters():
+  log, _ = descend(0.05, 0.5, steps=400)
+  scaled = {  # a loss of 2^10 times it, of parameters of 2^-3 times theirs
+      'loss': 2**10 * log['loss'],
+      'monitor_gradient_norm': 2**13 * log['monitor_gradient_norm'],
+      'monitor_update_norm': 2**-3 * log['monitor_update_norm'],
+      'monitor_cosine': log['monitor_cosine'],
+  }
+  assert part(scaled) == part(log) > 0
+
+
+@pytest.mark.parametrize(
+    'changed',
+    [
+        {'monitor_cosine': np.full(400, np.nan)},
+        {'monitor_gradient_norm': np.full(400, np.inf)},
+        {'monitor_update_norm': np.where(np.arange(400) < 396, np.nan, 1.0)},
+        {'loss': np.full(400, np.nan)},
+        {'loss': np.linspace(1, -1, 400)},
+        {'loss': np.zeros(400)},
+    ],
+    ids=['no cosine', 'infinite', 'four rows', 'no loss', 'negative', 'zero'],
+)
+def test_it_is_unknown(changed):
+  log, _ = descend(0.05, steps=400)
+  assert np.isnan(part(log | changed))
+
+
+@pytest.mark.parametrize(
+    'rate, verdict', [(1e-5, 'too low'), (0.01, 'healthy'), (0.05, 'plateau'),
+                      (0.3, 'oscillating')],
+)
+def test_a_monitor_tells_the_height_of_a_rate(rate, verdict):
+  """Of one problem at four rates, by nothing but the losses and `monitor`."""
+  steps, noise = 400, 0.6
+  tx = diagnose.monitor(lrax.sgd(rate), groups=[], every=5)
+  target = jnp.full(40, 0.3)
+  params = jnp.zeros(40)
+
+  def step(carry, key):
+    params, state = carry
+    mean = lambda p: 1 + 0.5 * jnp.sum((p - target) ** 2)
+    loss, gradient = jax.value_and_grad(mean)(params)
+    gradient += noise * jax.random.normal(key, gradient.shape)
+    updates, state = tx.update(gradient, state, params, value=loss)
+    return (params + updates, state), lrax.metrics(state) | {'loss': loss}
+
+  keys = jax.random.split(jax.random.key(0), steps)
+  run = jax.jit(lambda carry: jax.lax.scan(step, carry, keys))
+  _, log = run((params, tx.init(params)))
+  found = diagnose.diagnose(diagnose.history(log))
+  assert found.verdict == verdict, str(found)
+  # The same of a file's columns, and of rows.
+  columns = {name: np.asarray(x) for name, x in log.items()}
+  assert diagnose.diagnose(columns).verdict == verdict
+  rows = [{name: float(x[i]) for name, x in columns.items()} for i in range(steps)]
+  assert diagnose.diagnose(rows).verdict == verdict
+
+
+def test_the_log_carries_what_a_monitor_measured(tmp_path):
+  log, _ = descend(0.05, steps=50)
+  named = {f'train/{name}': x for name, x in log.items()}
+  named |= {f'train/{name}/head': 2 * x for name, x in log.items()}
+  path = tmp_path / 'log.csv'
+  rows = zip(*named.values())
+  path.write_text('\n'.join([','.join(named), *(','.join(map(repr, map(float, row)))
+                                                for row in rows)]))
+  read = diagnose.read_log(path)
+  for name in ('gradient_norm', 'update_norm', 'cosine'):
+    np.testing.assert_array_equal(getattr(read, name), log[f'monitor_{name}'])
+  without = diagnose.diagnose(loss=log['loss']).log
+  assert np.isnan(without.cosine).all() and without.cosine.shape == (50,)
