@@ -64,8 +64,9 @@ class Thresholds:
     noise_floor          0.125  plateau, with a monitor: the rate's noise is this part
                                 of the loss, which a lower rate would gain.
     noise_low            0.005  too low, with a monitor and no validation loss: the
-                                rate's noise is less than this part of the loss, and
-                                `half` holds.
+                                rate's noise is less than this part of the loss,
+                                `half` holds, and `slow`, or the loss has
+                                `flat_noise`, which may hide that it still falls.
     regular_swing         0.15  oscillating (from here to `swing`, only with neither a
                                 validation loss nor a monitor): the loss, in the
                                 second half, has this part of its fall as standard

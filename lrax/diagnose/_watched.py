@@ -46,7 +46,16 @@ def floor(found: Case) -> list[Evidence]:
 
 
 def low(found: Case) -> list[Evidence]:
-  if not found.watched or found.validation is not None:
+  loss, limits = found.loss, found.limits
+  if loss is None or not found.watched or found.validation is not None:
     return []
-  noise = _shared_signs.noise_below(found, 'noise_low')
-  return [noise, _shared_signs.half(found)]
+  text = f'Its fall has a time of {loss.time:.2g} of the run'
+  hidden = loss.swing > limits.flat_noise
+  if hidden:
+    text += f', which its noise hides, {loss.swing:.2g} of the fall'
+  there = loss.time > limits.slow or hidden  # and is not known to be over
+  return [
+      _shared_signs.noise_below(found, 'noise_low'),
+      found.sign('slow', f'{text}.', loss.time, limits.slow, there),
+      _shared_signs.half(found),
+  ]

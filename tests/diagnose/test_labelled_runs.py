@@ -2,7 +2,8 @@
 
 Softmax regression on scikit-learn's digits, three labels in ten drawn anew, by SGD
 with momentum in NumPy: no code of lrax. What decides a label, the loss on all
-training rows and the runs at other rates, is not in the log.
+training rows and the runs at other rates, is not in the log. It is judged by the
+losses alone and with the norms and cosines that a monitor would have measured.
 """
 
 import functools
@@ -39,8 +40,8 @@ def train(rate, rows=ROWS, steps=STEPS, decayed=False):
   x, y = data()
   judged = slice(ROWS, ROWS + 300)
   draw = np.random.default_rng(1)
-  weights, velocity = np.zeros((64, 10)), 0
-  loss, truth, validation = [], [], []
+  weights, velocity, update = np.zeros((64, 10)), 0, np.zeros((64, 10))
+  loss, truth, validation, watched = [], [], [], []
   mean = lambda part: -np.mean(
       np.sum(y[part] * log_chances(weights, x[part]), axis=1)
   )
@@ -53,9 +54,15 @@ def train(rate, rows=ROWS, steps=STEPS, decayed=False):
     now = rate * (1 - max(0, step - STEPS) / (steps - STEPS)) if decayed else rate
     gradient = x[chosen].T @ (np.exp(log_chances(weights, x[chosen])) - y[chosen])
     velocity = 0.9 * velocity + gradient / BATCH
-    weights = weights - now * velocity
+    update, before = now * velocity, update
+    weights = weights - update
+    size = np.linalg.norm(update)
+    lengths = size * np.linalg.norm(before)
+    cosine = np.sum(update * before) / lengths if lengths else np.nan
+    watched.append((np.linalg.norm(gradient) / BATCH, size, cosine))
   return types.SimpleNamespace(
-      loss=np.asarray(loss), truth=np.asarray(truth), validation=np.asarray(validation)
+      loss=np.asarray(loss), truth=np.asarray(truth),
+      validation=np.asarray(validation), watched=np.asarray(watched),
   )
 
 
@@ -64,22 +71,25 @@ def end(run):
   return run.truth[-len(run.truth) // 10 :].mean()
 
 
-def verdict(rate, **kept):
+def verdict(rate, watched=False, **kept):
   """What `diagnose` reads in the log of every step."""
   run = train(rate, **kept)
-  validation = np.full(STEPS, np.nan)
-  validation[::EVERY] = run.validation
-  return diagnose.diagnose(
-      loss=run.loss, learning_rate=np.full(STEPS, rate), step=np.arange(STEPS),
-      validation_loss=validation if kept else None,
-  ).verdict
+  log = {'step': np.arange(STEPS), 'loss': run.loss}
+  log['learning_rate'] = np.full(STEPS, rate)
+  if kept:
+    log['validation_loss'] = np.full(STEPS, np.nan)
+    log['validation_loss'][::EVERY] = run.validation
+  if watched:
+    names = 'gradient_norm', 'update_norm', 'cosine'
+    log |= {f'monitor_{name}': x for name, x in zip(names, run.watched.T)}
+  return diagnose.diagnose(diagnose.history(log)).verdict
 
 
 def test_too_low():
   # Control: at 30 times the rate the same steps get three times as far.
   first = train(1e-4).truth[0]
   assert first - end(train(3e-3)) > 3 * (first - end(train(1e-4)))
-  assert verdict(1e-4) == 'too low'
+  assert verdict(1e-4) == verdict(1e-4, watched=True) == 'too low'
 
 
 def test_healthy():
@@ -88,7 +98,7 @@ def test_healthy():
   decayed = train(3e-3, steps=STEPS + AFTER, decayed=True)
   others = end(train(1e-3)), end(train(1e-2)), end(decayed)
   assert min(others) > 0.95 * run
-  assert verdict(3e-3) == 'healthy'
+  assert verdict(3e-3) == verdict(3e-3, watched=True) == 'healthy'
 
 
 def test_plateau():
@@ -100,7 +110,7 @@ def test_plateau():
   on = train(0.03, steps=STEPS + AFTER).truth[STEPS // EVERY :].mean()
   assert abs(third - fourth) < 0.05 * fourth and fourth < 0.7 * run.truth[0]
   assert decayed < 0.93 * fourth and on > 0.97 * fourth
-  assert verdict(0.03) == 'plateau'
+  assert verdict(0.03, watched=True) == 'plateau'
 
 
 def test_oscillating():
@@ -112,7 +122,7 @@ def test_oscillating():
   assert (quarters(lower) < quarters(run)).all()
   assert end(lower) < 2 / 3 * end(run) and later.max() < 2 * run.truth[0]
   assert np.abs(np.diff(later)).sum() > 10 * abs(later[:5].mean() - later[-5:].mean())
-  assert verdict(0.08) == 'oscillating'
+  assert verdict(0.08) == verdict(0.08, watched=True) == 'oscillating'
 
 
 def test_overfitting():

@@ -26,7 +26,7 @@ TROUBLES = {
     'diverging': {'loss': np.concatenate([falling(299), [np.nan]])},
     'oscillating': {'loss': falling(end=1.2) + 0.8 * np.sin(STEPS / 3)},
     'too low': {'loss': 2.3 - STEPS / 1000},
-    'plateau': {'loss': falling(time=0.02, end=0.8, size=0.2)},
+    'plateau': {'loss': falling(time=0.01, end=0.8, size=0.5)},
     'overfitting': overfitted(),
 }
 OPTIMIZERS = (

@@ -69,7 +69,7 @@ ABOVE = {
 # measured and 1 % above it; a count is that and one more. Where what is measured is
 # no sign of its own, the two thresholds are given.
 RAISED = {'above_start': OFF, 'risen_sure': OFF, 'far': OFF}
-HALVED = falling(time=0.1, end=1.5)
+HALVED = falling(time=0.4, end=1.2)
 CASES = {
     'broken_rows': ({'loss': replaced(falling(), -1, np.nan)}, {}, 'diverging',
                     'healthy'),
@@ -113,7 +113,7 @@ CASES = {
                    'oscillating', 'plateau'),
     'noise_swing': (watched(0.2), {}, 'oscillating', 'plateau'),
     'noise_floor': (watched(0.2), {}, 'plateau', 'healthy'),
-    'noise_low': (watched(0.01, HALVED), {}, 'healthy', 'too low'),
+    'noise_low': (watched(0.01, HALVED), {'noise_slow': 0}, 'healthy', 'too low'),
     'noise_slow': (watched(0.01, LINE['loss']), {}, None, 'too low'),
     'doubled': ({'loss': replaced(falling(), slice(200, None), 0.9)},
                 {'risen': OFF}, None, 'healthy', 1, 10),
