@@ -83,7 +83,7 @@ def flat(found: Case) -> list[Evidence]:
           'flat', text, loss.time, limits.flat, loss.time < limits.flat, first, over,
       ),
       found.sign(
-          'flat_noise', f'with a noise of {loss.swing:.2g} of its fall,', loss.swing,
+          'flat_noise', f'with a noise of {loss.swing:.2g} of its fall.', loss.swing,
           limits.flat_noise, loss.swing > limits.flat_noise, over,
       ),
       _shared_signs.goes_on(found),

@@ -35,7 +35,9 @@ def diagnose(
 
   Args:
     source: the path of a CSV, JSON or JSONL log; a `Log`; a list of dicts of
-      metrics; or a mapping of arrays. None where the arrays are given.
+      metrics, or the `History` of them; or a mapping of arrays. None where the
+      arrays are given. Where `lrax.metrics` of a `lrax.diagnose.monitor` are in it,
+      the rules take the noise that they tell of.
     loss: (rows,), the training loss.
     validation_loss: (rows,), NaN where none was measured. None for none.
     learning_rate: (rows,), or a number where it was constant. None for unknown.

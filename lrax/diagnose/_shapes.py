@@ -46,7 +46,7 @@ def validation_swings(found: Case) -> list[Evidence]:
   if found.validation is None or found.loss is None or found.watched:
     return []
   swing, limit = found.validation.swing, found.limits.validation_swing
-  text = f'The validation loss goes up and down by {percent(swing)} of its level,'
+  text = f'The validation loss goes up and down by {percent(swing)} of its level.'
   return [
       found.sign('validation_swing', text, swing, limit, found.swings),
       _back(found),
@@ -55,7 +55,8 @@ def validation_swings(found: Case) -> list[Evidence]:
 
 def _back(found: Case) -> Evidence:
   back = found.validation.back if found.validation else 0.0
-  text, limit = f'back by {percent(back)} of its moves.', found.limits.swing_back
+  limit = found.limits.swing_back
+  text = f'It goes back by {percent(back)} of its moves.'
   return found.sign('swing_back', text, back, limit, back > limit)
 
 
@@ -103,7 +104,7 @@ def validation_flat(found: Case) -> list[Evidence]:
   if seen is None or found.loss is None or found.watched:
     return []
   text = (
-      f'The validation loss goes up and down by {percent(seen.swing)} of its level,'
+      f'The validation loss goes up and down by {percent(seen.swing)} of its level.'
   )
   return [
       found.sign(
@@ -123,6 +124,8 @@ def well(found: Case) -> list[Evidence]:
       f'The loss fell from {said(loss.curve.first)} to {said(loss.curve.end)}, and'
       ' nothing tells of a trouble.'
   )
+  if found.watched:
+    text += f' {_shared_signs.noise(found)}.'
   low = loss.curve.value[-1] <= max(loss.curve.first, loss.curve.value[0])
   calm = loss.rise <= limits.risen / 2 or loss.rise_sure <= limits.risen_sure
   there = found.fell and low and (calm or found.waves)

@@ -19,15 +19,22 @@ def half(found: Case) -> Evidence:
 
 
 def goes_on(found: Case) -> Evidence:
+  text = 'The rate goes up and down, or has fallen to its end.'
+  if found.may_swing:
+    text = 'The rate does not fall.'
   return found.sign(
-      'rate_end', 'at a rate that does not fall.', found.rate.last,
-      found.limits.rate_end, found.may_swing,
+      'rate_end', text, found.rate.last, found.limits.rate_end, found.may_swing
   )
+
+
+def noise(found: Case) -> str:
+  """What a monitor tells of the rate, without a full stop."""
+  return f'By the updates, {percent(found.noise)} of the loss is noise of the rate'
 
 
 def noise_above(found: Case, name: str) -> Evidence:
   limit = getattr(found.limits, name)
-  text = f'By its updates, the rate makes {percent(found.noise)} of the loss by noise.'
+  text = noise(found) + '.'
   return found.sign(name, text, found.noise, limit, found.noise > limit)
 
 

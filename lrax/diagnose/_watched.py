@@ -32,8 +32,8 @@ def swings(found: Case) -> list[Evidence]:
     return [noise, _shared_signs.goes_on(found)]
   both, limit = float(np.sqrt(found.noise * seen.swing)), found.limits.noise_both
   text = (
-      f'By its updates, the rate makes {percent(found.noise)} of the loss by noise, and'
-      f' the validation loss goes up and down by {percent(seen.swing)} of its level.'
+      f'{_shared_signs.noise(found)}, and the validation loss goes up and down by'
+      f' {percent(seen.swing)} of its level.'
   )
   return [found.sign('noise_both', text, both, limit, found.swings)]
 

@@ -10,7 +10,9 @@ def said(value: float) -> str:
 
 def percent(part: float) -> str:
   """A part of something."""
-  return f'{part:.0%}' if part < 10 else 'more than ten times'
+  if part >= 10:
+    return 'more than ten times'
+  return f'{part:.0%}' if part >= 0.01 or part <= 0 else f'{100 * part:.1g}%'
 
 
 def many(count: int) -> str:

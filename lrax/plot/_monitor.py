@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ _UNITS = {'updates': 'step', 'epochs': 'epoch', 'rows': 'row of the log'}
 _STRIP, _BELOW = 0.96, 0.055
 # Rates are on a log axis where this share of them is so many times below the highest.
 _EARLY, _FAR = 0.15, 30
+_OF_LOGS = ('gradient_norm', 'cosine')  # what is drawn of a log that a monitor filled
 _SAME = 0.05  # apart by less than this share of them, values are nearly the same
 
 
@@ -62,8 +64,9 @@ def monitor(
     >>> [axes.get_ylabel() for axes in lrax.plot.monitor(found)]
     ['loss', 'learning rate']
   """
+  shown: diagnose.History | diagnose.Log | diagnose.Diagnosis = result
   if isinstance(result, diagnose.Diagnosis) and diagnosis is None:
-    diagnosis, result = result, result.log  # type: ignore[assignment]
+    diagnosis, shown = result, result.log
   elif not isinstance(result, diagnose.History):
     raise _checks.refuse(
         'plot.monitor', 'result', 'a History or a Diagnosis', type(result).__name__,
@@ -76,9 +79,9 @@ def monitor(
     )
   from matplotlib import ticker
 
-  panels = [_loss_panel(result, diagnosis), *_panels(result)]
+  panels = [_loss_panel(shown, diagnosis), *_panels(shown)]
   axes = _axes(axes, len(panels))
-  unit = _UNITS[getattr(result, 'unit', 'updates')]
+  unit = _UNITS[getattr(shown, 'unit', 'updates')]
   for ax, draw in zip(axes, panels):
     draw(ax)
     ax.set_xlabel(unit)
@@ -176,7 +179,9 @@ def _missing(result: Any) -> np.ndarray:
 
 def _panels(result: Any) -> list[Callable[[Any], None]]:
   """The others of which there is something to show."""
-  values, found = dict(getattr(result, 'values', {})), []
+  values, found = getattr(result, 'values', None), []
+  if values is None:  # of a log
+    values = {f'monitor_{name}': getattr(result, name) for name in _OF_LOGS}
   if np.isfinite(result.learning_rate).any():
     found.append(lambda ax: _draw_rate(ax, result.step, result.learning_rate))
   at = _measured(values, len(result.step))
@@ -203,7 +208,7 @@ def _panels(result: Any) -> list[Callable[[Any], None]]:
   return found
 
 
-def _measured(values: dict[str, np.ndarray], rows: int) -> np.ndarray:
+def _measured(values: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
   """The rows with a measurement of their own; others repeat an earlier one."""
   step = values.get('monitor_step')
   if step is None:

@@ -621,5 +621,7 @@ HELD_OUT = (
     Problem('photograph columns', 'rmsprop', 2, 900, 0, (-3.5, -0.5), (2126,), 0.125),
     Problem('photograph columns', _LIGHT, 2, 900, 0, (-2.0, 0.5), (2128,), 0.125),
     Problem('characters many', _LIGHT, 16, 900, 0, (-1.0, 1.0), (2114, 2134), 0.125),
-    Problem('characters many', _DECAYED, 16, 900, 0, (-2.75, -0.5), (2116, 2135), 0.125),
+    Problem(
+        'characters many', _DECAYED, 16, 900, 0, (-2.75, -0.5), (2116, 2135), 0.125
+    ),
 )
