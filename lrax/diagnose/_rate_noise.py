@@ -21,7 +21,8 @@ def rate_noise(log: _log.Log) -> float:
     from it that the loss is rate tr(S) / (4 (1 - momentum)) above its lowest, to
     first order in the rate, whatever the curvature. There tr(S) is |gradient|^2,
     |update| is rate |gradient| / sqrt(1 - momentum^2), and the momentum is the
-    cosine.
+    cosine. The same holds for a momentum that is a mean of gradients. For rates that
+    differ between parameters it is an upper bound, by Cauchy and Schwarz.
 
   Args:
     log: with what a monitor has measured.

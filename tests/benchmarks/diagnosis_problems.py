@@ -1,17 +1,13 @@
-"""The problems that labelled runs are trained on, and how they are split.
+"""The problems of labelled runs that rules of the diagnosis may be set on.
 
-Rules of the diagnosis may be set on DEVELOPMENT only. HELD_OUT shares with it no
-data, no model, no optimizer and no seed: a problem's data decide its side (digits,
-tumours, diabetes: development; iris, wine, package words, characters, photographs:
-held out), optimizers are written in other words on the other side, and seeds start
-at 0 and at 2000.
+Real data of scikit-learn and of lrax's tasks. Those that rules must not be set on are
+in `diagnosis_held_out`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -54,19 +50,19 @@ class Problem:
 # --- tasks --------------------------------------------------------------------
 
 
-def _classes(logits, labels):
+def classes(logits, labels):
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def _squares(outputs, targets):
+def squares(outputs, targets):
   return jnp.mean((outputs[:, 0] - targets) ** 2)
 
 
-def _every(outputs, targets):
+def every(outputs, targets):
   return jnp.mean((outputs - targets) ** 2)
 
 
-def _network(
+def network(
     name, rows, widths, activation, loss, validated=0.4, standardised=True
 ) -> tasks.Task:
   """Layers of these widths on (inputs, targets) in a fixed random order."""
@@ -118,25 +114,25 @@ def _table(name: str):
 
 def _digits_narrow() -> tasks.Task:
   inputs, targets = _table('digits')
-  return _network(
-      'digits', (inputs, targets), (64, 32, 10), jax.nn.relu, _classes
+  return network(
+      'digits', (inputs, targets), (64, 32, 10), jax.nn.relu, classes
   )
 
 
 def _diabetes() -> tasks.Task:
-  return _network('diabetes', _table('diabetes'), (10, 32, 1), jnp.tanh, _squares)
+  return network('diabetes', _table('diabetes'), (10, 32, 1), jnp.tanh, squares)
 
 
 def _diabetes_line() -> tasks.Task:
-  return _network('diabetes line', _table('diabetes'), (10, 1), jnp.tanh, _squares)
+  return network('diabetes line', _table('diabetes'), (10, 1), jnp.tanh, squares)
 
 
 def _diabetes_products() -> tasks.Task:
   """A linear function of the ten measures and their products two by two."""
   inputs, targets = _table('diabetes')
   products = _products(inputs)
-  return _network(
-      'diabetes products', (products, targets), (65, 1), jnp.tanh, _squares
+  return network(
+      'diabetes products', (products, targets), (65, 1), jnp.tanh, squares
   )
 
 
@@ -158,20 +154,20 @@ def _wrong_labels(rows, share):
 def _digits_mislabelled() -> tasks.Task:
   """Softmax regression where 30 % of the labels are drawn anew."""
   rows = _wrong_labels(_table('digits'), 0.3)
-  return _network('digits mislabelled', rows, (64, 10), jnp.tanh, _classes)
+  return network('digits mislabelled', rows, (64, 10), jnp.tanh, classes)
 
 
 def _tumours_mislabelled() -> tasks.Task:
   """Softmax regression; 25 % of the labels drawn anew."""
   rows = _wrong_labels(_table('breast_cancer'), 0.25)
-  return _network('tumours mislabelled', rows, (30, 2), jnp.tanh, _classes)
+  return network('tumours mislabelled', rows, (30, 2), jnp.tanh, classes)
 
 
 def _digits_layers_mislabelled() -> tasks.Task:
   """A hidden layer; 30 % of the labels drawn anew."""
   rows = _wrong_labels(_table('digits'), 0.3)
-  return _network(
-      'digits layers mislabelled', rows, (64, 32, 10), jax.nn.relu, _classes
+  return network(
+      'digits layers mislabelled', rows, (64, 32, 10), jax.nn.relu, classes
   )
 
 
@@ -179,7 +175,7 @@ def _digits_value() -> tasks.Task:
   """What number a digit is, as a linear function of its pixels."""
   inputs, labels = _table('digits')
   targets = ((labels - labels.mean()) / labels.std()).astype(np.float32)
-  return _network('digits value', (inputs, targets), (64, 1), jnp.tanh, _squares)
+  return network('digits value', (inputs, targets), (64, 1), jnp.tanh, squares)
 
 
 def _digits_grey() -> tasks.Task:
@@ -187,7 +183,7 @@ def _digits_grey() -> tasks.Task:
   inputs, _ = _table('digits')
   grey, before = inputs.astype(np.int32), inputs[:, 28:36]
   seen = np.eye(17)[before.astype(int)].reshape(len(grey), -1)
-  return _network('digits grey', (seen, grey[:, 36]), (136, 17), jnp.tanh, _classes)
+  return network('digits grey', (seen, grey[:, 36]), (136, 17), jnp.tanh, classes)
 
 
 def _digits_patches() -> np.ndarray:
@@ -202,9 +198,9 @@ def _digits_pixels(hidden: bool) -> tasks.Task:
   patches = _digits_patches()[::2]
   targets = patches[:, 4]
   targets = ((targets - targets.mean()) / targets.std()).astype(np.float32)
-  return _network(
+  return network(
       'digits pixels', (np.delete(patches, 4, axis=1), targets),
-      (8, 16, 1) if hidden else (8, 1), jnp.tanh, _squares,
+      (8, 16, 1) if hidden else (8, 1), jnp.tanh, squares,
   )
 
 
@@ -212,8 +208,8 @@ def _digits_ink() -> tasks.Task:
   """In which third by its grey a pixel of a digit is, from the eight around it."""
   patches = _digits_patches()[1::2]
   labels = np.searchsorted([2, 12], patches[:, 4]).astype(np.int32)
-  return _network(
-      'digits ink', (np.delete(patches, 4, axis=1), labels), (8, 3), jnp.tanh, _classes
+  return network(
+      'digits ink', (np.delete(patches, 4, axis=1), labels), (8, 3), jnp.tanh, classes
   )
 
 
@@ -221,8 +217,8 @@ def _digits_greys() -> tasks.Task:
   """How grey a pixel of a digit is, of 17, from the 17 that each neighbour may be."""
   patches = _digits_patches()[1::3].astype(np.int32)
   seen = np.eye(17)[np.delete(patches, 4, axis=1)].reshape(len(patches), -1)
-  return _network(
-      'digits greys', (seen, patches[:, 4]), (136, 17), jnp.tanh, _classes,
+  return network(
+      'digits greys', (seen, patches[:, 4]), (136, 17), jnp.tanh, classes,
       standardised=False,
   )
 
@@ -232,9 +228,9 @@ def _digits_rows(hidden: bool) -> tasks.Task:
   images = _table('digits')[0].reshape(-1, 8, 8) / 8 - 1
   rows = [images[:, at : at + 3].reshape(-1, 24) for at in range(6)]
   rows = np.concatenate(rows).astype(np.float32)
-  return _network(
+  return network(
       'digits rows', (rows[:, :16], rows[:, 16:]), (16, 32, 8) if hidden else (16, 8),
-      jnp.tanh, _every, standardised=False,
+      jnp.tanh, every, standardised=False,
   )
 
 
@@ -243,9 +239,9 @@ def _diabetes_thirds(hidden: bool) -> tasks.Task:
   inputs, targets = _table('diabetes')
   labels = np.searchsorted(np.quantile(targets, [1 / 3, 2 / 3]), targets)
   widths = (10, 24, 3) if hidden else (10, 3)
-  return _network(
+  return network(
       'diabetes thirds', (inputs, labels.astype(np.int32)), widths, jax.nn.relu,
-      _classes,
+      classes,
   )
 
 
@@ -255,7 +251,7 @@ def _tumours_sites() -> tasks.Task:
   quarters = np.quantile(inputs[:, 3], [0.25, 0.5, 0.75])
   labels = np.searchsorted(quarters, inputs[:, 3]).astype(np.int32)
   seen = _products(inputs[:, [1, 4, 7, 9]])
-  return _network('tumours sites', (seen, labels), (14, 4), jnp.tanh, _classes)
+  return network('tumours sites', (seen, labels), (14, 4), jnp.tanh, classes)
 
 
 def _digits_twos() -> tasks.Task:
@@ -264,7 +260,7 @@ def _digits_twos() -> tasks.Task:
   square = inputs.reshape(-1, 8, 8)
   inputs = np.concatenate([square.sum(1), square.sum(2)], axis=1)
   rows = _wrong_labels((inputs, labels % 2), 0.2)
-  return _network('digits twos', rows, (16, 2), jnp.tanh, _classes)
+  return network('digits twos', rows, (16, 2), jnp.tanh, classes)
 
 
 def _diabetes_sexes() -> tasks.Task:
@@ -272,7 +268,7 @@ def _diabetes_sexes() -> tasks.Task:
   inputs, _ = _table('diabetes')
   labels = (inputs[:, 1] > 0).astype(np.int32)
   seen = _products(np.delete(inputs, 1, axis=1))
-  return _network('diabetes sexes', (seen, labels), (54, 2), jnp.tanh, _classes)
+  return network('diabetes sexes', (seen, labels), (54, 2), jnp.tanh, classes)
 
 
 def _tumours_texture() -> tasks.Task:
@@ -280,28 +276,28 @@ def _tumours_texture() -> tasks.Task:
   inputs, _ = _table('breast_cancer')
   targets, others = inputs[:, 4], np.delete(inputs, [4, 14, 24], axis=1)
   targets = ((targets - targets.mean()) / targets.std()).astype(np.float32)
-  return _network('tumours texture', (others, targets), (27, 1), jnp.tanh, _squares)
+  return network('tumours texture', (others, targets), (27, 1), jnp.tanh, squares)
 
 
 def _iris() -> tasks.Task:
-  return _network('iris', _table('iris'), (4, 24, 24, 3), jax.nn.relu, _classes)
+  return network('iris', _table('iris'), (4, 24, 24, 3), jax.nn.relu, classes)
 
 
 def _iris_mislabelled() -> tasks.Task:
   """Softmax regression on products two by two; 25 % of the labels drawn anew."""
   inputs, labels = _table('iris')
   rows = _wrong_labels((_products(inputs), labels), 0.25)
-  return _network('iris mislabelled', rows, (14, 3), jnp.tanh, _classes)
+  return network('iris mislabelled', rows, (14, 3), jnp.tanh, classes)
 
 
 def _wine() -> tasks.Task:
-  return _network('wine', _table('wine'), (13, 32, 3), jnp.tanh, _classes)
+  return network('wine', _table('wine'), (13, 32, 3), jnp.tanh, classes)
 
 
 def _wine_mislabelled() -> tasks.Task:
   """Softmax regression; 25 % of the labels drawn anew."""
   rows = _wrong_labels(_table('wine'), 0.25)
-  return _network('wine mislabelled', rows, (13, 3), jnp.tanh, _classes)
+  return network('wine mislabelled', rows, (13, 3), jnp.tanh, classes)
 
 
 def _packages_folded(wrong: float = 0.0) -> tasks.Task:
@@ -327,7 +323,7 @@ def _packages_folded(wrong: float = 0.0) -> tasks.Task:
     del key
     words, labels = batch
     weights = params['w'].at[words].get(mode='fill', fill_value=0)
-    return _classes(weights.sum(1) + params['b'], labels)
+    return classes(weights.sum(1) + params['b'], labels)
 
   return dataclasses.replace(
       whole, init=init, loss=loss,
@@ -367,7 +363,7 @@ def _next_character(many: bool = False) -> tasks.Task:
     read = params['embed'][batch[:, :-1]].reshape(len(batch), -1)
     hidden = read @ params['hidden']
     hidden = hidden if many else jax.nn.relu(hidden)
-    return _classes(hidden @ params['out'] + params['bias'], batch[:, -1])
+    return classes(hidden @ params['out'] + params['bias'], batch[:, -1])
 
   return dataclasses.replace(
       whole, init=init, loss=loss,
@@ -376,64 +372,66 @@ def _next_character(many: bool = False) -> tasks.Task:
   )
 
 
-def _patches(rows: int) -> np.ndarray:
-  """(rows, 25): pieces of a photograph, at random places."""
-  from sklearn import datasets
-
-  image = datasets.load_sample_images().images[0].mean(-1) / 255
-  draw = np.random.default_rng(0)
-  top, left = (draw.integers(0, side - 5, rows) for side in image.shape)
-  area = np.arange(5)
-  return image[
-      top[:, None, None] + area[:, None], left[:, None, None] + area
-  ].reshape(-1, 25)
-
-
-def _photograph(line: bool = False, rows: int = 1_200) -> tasks.Task:
-  """A pixel of a photograph from the 24 around it: a regression."""
-  patches = _patches(rows)
+def photograph(
+    image: int, line: bool = False, rows: int = 1_200
+) -> tasks.Task:
+  """A pixel of a photograph, one of two, from the 24 around it: a regression."""
+  patches = _patches(image, rows)
   targets = patches[:, 12]
   targets = ((targets - targets.mean()) / targets.std()).astype(np.float32)
   widths = (24, 1) if line else (24, 24, 1)
-  return _network(
+  return network(
       'photograph', (np.delete(patches, 12, axis=1), targets), widths,
-      jax.nn.leaky_relu, _squares,
+      jax.nn.leaky_relu, squares,
   )
 
 
-def _photograph_edges() -> tasks.Task:
+def photograph_edges(image: int) -> tasks.Task:
   """Whether a pixel is darker than its neighbour, and by how much, from 15 others."""
-  patches = _patches(20_000)
+  patches = _patches(image)
   change = patches[:, 12] - patches[:, 13]
   labels = np.searchsorted([-0.05, -0.01, 0.01, 0.05], change).astype(np.int32)
   others = patches.reshape(-1, 5, 5)[:, :, [0, 1, 4]].reshape(-1, 15)
-  return _network(
-      'photograph edges', (others, labels), (15, 16, 5), jax.nn.leaky_relu, _classes
+  return network(
+      'photograph edges', (others, labels), (15, 16, 5), jax.nn.leaky_relu, classes
   )
 
 
-def _photograph_greys() -> tasks.Task:
+def photograph_greys(image: int) -> tasks.Task:
   """How grey a pixel is, of 16, from the 16 that each of eight others may be."""
-  patches = _patches(20_000)[:, [6, 7, 8, 11, 12, 13, 16, 17, 18]]
+  patches = _patches(image)[:, [6, 7, 8, 11, 12, 13, 16, 17, 18]]
   greys = np.minimum(16 * patches, 15).astype(np.int32)
   seen = np.eye(16)[np.delete(greys, 4, axis=1)].reshape(len(greys), -1)
-  return _network(
-      'photograph greys', (seen, greys[:, 4]), (128, 16), jnp.tanh, _classes,
+  return network(
+      'photograph greys', (seen, greys[:, 4]), (128, 16), jnp.tanh, classes,
       standardised=False,
   )
 
 
-def _photograph_columns() -> tasks.Task:
+def photograph_columns(image: int) -> tasks.Task:
   """The five pixels of a column, from the four columns around it."""
-  patches = _patches(20_000).reshape(-1, 5, 5)
+  patches = _patches(image).reshape(-1, 5, 5)
   targets = (4 * patches[:, :, 2] - 2).astype(np.float32)
   others = np.delete(patches, 2, axis=2).reshape(-1, 20)
-  return _network(
-      'photograph columns', (others, targets), (20, 24, 5), jax.nn.leaky_relu, _every
+  return network(
+      'photograph columns', (others, targets), (20, 24, 5), jax.nn.leaky_relu, every
   )
 
 
-_TASKS: dict[str, Callable[[], tasks.Task]] = {
+def _patches(image: int, rows: int = 20_000) -> np.ndarray:
+  """(rows, 25): pieces of a photograph, at random places."""
+  from sklearn import datasets
+
+  whole = datasets.load_sample_images().images[image].mean(-1) / 255
+  draw = np.random.default_rng(0)
+  top, left = (draw.integers(0, side - 5, rows) for side in whole.shape)
+  area = np.arange(5)
+  return whole[
+      top[:, None, None] + area[:, None], left[:, None, None] + area
+  ].reshape(-1, 25)
+
+
+TASKS: dict[str, Callable[[], tasks.Task]] = {
     'characters': _next_character,
     'characters many': lambda: _next_character(many=True),
     'diabetes': _diabetes,
@@ -459,13 +457,13 @@ _TASKS: dict[str, Callable[[], tasks.Task]] = {
     'iris mislabelled': _iris_mislabelled,
     'packages': _packages_folded,
     'packages mislabelled': lambda: _packages_folded(0.3),
-    'photograph': _photograph,
-    'photograph columns': _photograph_columns,
-    'photograph edges': _photograph_edges,
-    'photograph greys': _photograph_greys,
-    'photograph line': lambda: _photograph(line=True),
-    'photograph many': lambda: _photograph(rows=20_000),
-    'photograph many, line': lambda: _photograph(line=True, rows=20_000),
+    'photograph': lambda: photograph(0),
+    'photograph columns': lambda: photograph_columns(0),
+    'photograph edges': lambda: photograph_edges(0),
+    'photograph greys': lambda: photograph_greys(0),
+    'photograph line': lambda: photograph(0, line=True),
+    'photograph many': lambda: photograph(0, rows=20_000),
+    'photograph many, line': lambda: photograph(0, line=True, rows=20_000),
     'tumours': tasks.tumours,
     'tumours mislabelled': _tumours_mislabelled,
     'tumours sites': _tumours_sites,
@@ -475,16 +473,13 @@ _TASKS: dict[str, Callable[[], tasks.Task]] = {
 }
 
 
-@functools.cache
-def task_of(name: str) -> tasks.Task:
-  """The task of a name."""
-  return _TASKS[name]()
-
-
-# --- the split ----------------------------------------------------------------
+# --- the problems --------------------------------------------------------------
 
 _HEAVY = 'sgd(momentum=0.9)'
 _SOME, _LONG = 'sgd(momentum=0.8)', 'sgd(momentum=0.98)'
+_NESTEROV = 'sgd(momentum=0.95, nesterov=True)'
+_LIGHT = 'sgd(momentum=0.5)'
+_DECAYED = 'adamw(weight_decay=0.01)'
 DEVELOPMENT = (
     Problem('digits', 'sgd', 32, 300, 0, (-2.5, 0.75), (0,)),
     Problem('digits', 'adam', 64, 400, 60, (-4.25, -0.5), (1,)),
@@ -557,11 +552,6 @@ DEVELOPMENT = (
     Problem('digits rows, layers', _SOME, 2, 900, 0, (-2.0, 0.5), (178, 179), 0.125),
     Problem('digits rows, layers', 'yogi', 2, 900, 0, (-2.75, -0.25), (180,), 0.125),
     Problem('digits rows, layers', _HEAVY, 4, 900, 0, (-2.5, 0.25), (181,), 0.125),
-)
-_NESTEROV = 'sgd(momentum=0.95, nesterov=True)'
-_LIGHT = 'sgd(momentum=0.5)'
-_DECAYED = 'adamw(weight_decay=0.01)'
-HELD_OUT = (
     Problem('wine', 'rmsprop', 16, 300, 20, (-4.5, 0.0), (2000, 2001)),
     Problem('wine', _LIGHT, 8, 200, 20, (-3.5, 1.0), (2002, 2003)),
     Problem('wine', _NESTEROV, None, 150, 20, (-4.0, 0.5), (2004, 2005)),

@@ -58,6 +58,7 @@ from pathlib import Path
 from typing import Any
 from typing import NamedTuple
 
+import diagnosis_held_out as held_out
 import diagnosis_problems as problems
 import jax
 import jax.numpy as jnp
@@ -103,6 +104,12 @@ class Run(NamedTuple):
 # --- training -----------------------------------------------------------------
 
 
+@functools.cache
+def _task_of(name: str) -> Any:
+  """The task of a name."""
+  return (problems.TASKS | held_out.TASKS)[name]()
+
+
 class Trained(NamedTuple):
   """(runs, ...): per step `batch`, of each measure the others.
 
@@ -121,7 +128,7 @@ def train(
     problem: problems.Problem, rates: np.ndarray, seeds: np.ndarray, rows: np.ndarray
 ) -> Trained:
   """Trains runs with rates of (runs, steps), and this seed and many rows each."""
-  task = problems.task_of(problem.task)
+  task = _task_of(problem.task)
   optimizer = _optimizer.as_optimizer(problem.optimizer, 'diagnosis')
   data, judged = jax.tree.map(jnp.asarray, (task.train.data, task.validation.data))
   examples = len(jax.tree.leaves(data)[0])
@@ -188,7 +195,7 @@ def trained(problem: problems.Problem) -> tuple[Trained, int]:
   """All runs of a problem as (ways, rates, seeds, ...), and the steps of a run."""
   after = EVERY * round(0.3 * problem.steps / EVERY)
   ways = WAYS if problem.few else WAYS[:-1]
-  examples = len(jax.tree.leaves(problems.task_of(problem.task).train.data)[0])
+  examples = len(jax.tree.leaves(_task_of(problem.task).train.data)[0])
   each = [(w, r, s) for w in ways for r in problem.grid for s in problem.seeds]
   found = train(
       problem,
@@ -443,7 +450,7 @@ def all_runs(which: Iterable[problems.Problem]) -> tuple[list[Run], int]:
 
 
 development_runs = functools.partial(all_runs, problems.DEVELOPMENT)
-held_out_runs = functools.partial(all_runs, problems.HELD_OUT)
+held_out_runs = functools.partial(all_runs, held_out.PROBLEMS)
 
 
 # --- kept on disk -------------------------------------------------------------
