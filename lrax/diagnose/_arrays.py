@@ -64,7 +64,9 @@ def from_columns(
       np.isnan(found['loss'].values) & found['loss'].missing
   ).all():
     raise ValueError(f'its column {chosen.names["loss"]!r} holds no number')
-  for role, name in _columns.watched(table.columns).items():
+  watched = _columns.watched(table.columns, chosen.names['loss'])
+  watched |= {k: v for k, v in (given or {}).items() if k in _columns.WATCHED}
+  for role, name in watched.items():
     found[role] = _cells.numbers(table.columns[name], role)
   missing = {role: column.missing for role, column in found.items()}
   values = {role: column.values for role, column in found.items()}
@@ -76,7 +78,8 @@ def from_columns(
   if chosen.epoch is not None:
     epoch = _cells.numbers(table.columns[chosen.epoch], 'step').values
   return build(
-      values, missing, chosen.unit, chosen.names, notes, arrays=arrays, epoch=epoch
+      values, missing, chosen.unit, chosen.names | watched, notes, arrays=arrays,
+      epoch=epoch,
   )
 
 

@@ -60,7 +60,11 @@ class Case(NamedTuple):
   def swings(self) -> bool:
     """Whether the validation loss shows an oscillation, which explains high ends."""
     seen, limits = self.validation, self.limits
-    if seen is None or not self.may_swing or seen.times_first > limits.times_first:
+    if seen is None or not self.may_swing:
+      return False
+    if seen.times_first > limits.times_first and not (
+        self.loss and self.loss.times_first < 1
+    ):
       return False
     if self.watched:
       return bool(np.sqrt(self.noise * seen.swing) > limits.noise_both)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import difflib
+import os.path
 import re
 from typing import Any
 from typing import NamedTuple
@@ -63,14 +64,18 @@ def is_of_monitor(name: str) -> bool:
   return bool(kinds & _LOSS) and 'monitor' in kinds
 
 
-def watched(names: Iterable[str]) -> dict[str, str]:
-  """The column of each array that a monitor has measured of all parameters."""
-  plain = {name: re.sub('[^a-z]+', '_', name.lower()).strip('_') for name in names}
+def watched(names: Iterable[str], loss: str = '') -> dict[str, str]:
+  """The column of each array that a monitor has measured of all parameters.
+
+  Of several runs in a file it is that of the run whose loss is taken.
+  """
   found = {}
   for role in WATCHED:
-    of = [name for name, text in plain.items() if text.endswith(f'monitor_{role}')]
+    key = re.compile(rf'(.*[^a-z0-9])?monitor[ _-]{role}', re.IGNORECASE)
+    of = [name for name in names if key.fullmatch(name)]
+    shared = lambda name: (len(os.path.commonprefix([name, loss])), -len(name))
     if of:
-      found[role] = min(of, key=len)
+      found[role] = max(of, key=shared)
   return found
 
 
@@ -118,10 +123,10 @@ def choose(
   """
   given = dict(given or {})
   for role, name in given.items():
-    if role not in ROLES:
+    if role not in (*ROLES, *WATCHED):
       raise ValueError(
-          f'`columns` must name {", ".join(ROLES)}, got {role!r}; for example'
-          " {'loss': 'train/ce'}."
+          f'`columns` must name {", ".join((*ROLES, *WATCHED))}, got {role!r}; for'
+          " example {'loss': 'train/ce'}."
       )
     if name not in names:
       close = difflib.get_close_matches(str(name), names, 1)

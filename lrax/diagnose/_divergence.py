@@ -78,7 +78,9 @@ def above_start(found: Case) -> list[Evidence]:
       f'It began at {said(loss.curve.first)} and is at {said(loss.curve.end)} in the'
       ' end.'
   )
-  above = loss.end_over > limit and not found.swings
+  seen = found.validation
+  well = found.swings or (seen is not None and seen.times_first < 1)
+  above = loss.end_over > limit and not well
   return [found.sign('above_start', text, loss.end_over, limit, above)]
 
 
@@ -99,7 +101,7 @@ def validation_above_first(found: Case) -> list[Evidence]:
   seen, limits, most = found.validation, found.limits, found.loss.burst
   text = f'The validation loss ended at {seen.times_first:.2g} times its first,'
   besides = f'and the loss was at {most:.2g} times its own.'
-  there = seen.times_first > limits.times_first
+  there = seen.times_first > limits.times_first and not found.swings
   return [
       found.sign('times_first', text, seen.times_first, limits.times_first, there),
       found.sign('burst', besides, most, limits.burst, most > limits.burst),

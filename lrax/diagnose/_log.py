@@ -19,25 +19,22 @@ class Log:
       written.
     validation_loss: float64, (rows,): likewise; all NaN where there is none.
     learning_rate: float64, (rows,): likewise.
-    gradient_norm: float64, (rows,): what a monitor measured of all parameters, the
-      latest when the row was written; all NaN where there was none, and so below.
-    update_norm: float64, (rows,).
-    cosine: float64, (rows,): between successive updates.
     unit: 'updates' where a step is an optimizer update, 'epochs', or 'rows'
       where nothing was counted and the rows are.
     missing: bool, (rows,): where no loss was written at all.
     validation_missing: bool, (rows,): likewise for the validation loss.
     columns: the name that each array had in the log, by the array's name.
     notes: what was guessed, skipped or put in order, in plain words.
+    gradient_norm: float64, (rows,): what a monitor measured of all parameters, the
+      latest when the row was written; all NaN where there was none, and so below.
+    update_norm: float64, (rows,).
+    cosine: float64, (rows,): between successive updates.
   """
 
   step: np.ndarray
   loss: np.ndarray
   validation_loss: np.ndarray
   learning_rate: np.ndarray
-  gradient_norm: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
-  update_norm: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
-  cosine: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
   unit: str = 'updates'
   missing: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
   validation_missing: np.ndarray = dataclasses.field(
@@ -45,6 +42,9 @@ class Log:
   )
   columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
   notes: tuple[str, ...] = ()
+  gradient_norm: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+  update_norm: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+  cosine: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
   def __post_init__(self):
     for name in ('missing', 'validation_missing'):

@@ -6,46 +6,65 @@ import numpy as np
 
 from lrax.diagnose import _log
 
-_FEWEST = 5  # rows with a measurement
+_FEWEST = 5  # measurements
 _LEFT = 0.08  # part of the first losses: noise in less than that is no loss
+_MOST = 0.99  # momentum
 
 
 def rate_noise(log: _log.Log) -> float:
   """What a lower rate would gain, as a part of the loss, in the second half.
 
   Formula:
-    E[|gradient| |update|] sqrt((1 + c) / (1 - c)) / (4 loss), where c is the mean
-    cosine between successive updates, 0 where that is negative.
+    (1 - q) E[|gradient| |update|] sqrt((1 + c) / (1 - c)) / (4 loss)
+
+    q is the part of |gradient| |update| that the loss really fell by, per update, and
+    c = (cosine - q) / (1 - q) in [0, 0.99], of the mean cosine between successive
+    updates: what is left without the slope of the loss, which moves all of them
+    alike. The loss is its median, and no less than 8 % of the first.
 
     Near a minimum, noise of covariance S in the gradient keeps the parameters so far
     from it that the loss is rate tr(S) / (4 (1 - momentum)) above its lowest, to
     first order in the rate, whatever the curvature. There tr(S) is |gradient|^2,
-    |update| is rate |gradient| / sqrt(1 - momentum^2), and the momentum is the
-    cosine. The same holds for a momentum that is a mean of gradients. For rates that
-    differ between parameters it is an upper bound, by Cauchy and Schwarz.
+    |update| is rate |gradient| / sqrt(1 - momentum^2), q is 0, and the momentum is
+    the cosine. The same holds for a momentum that is a mean of gradients. For rates
+    that differ between parameters it is an upper bound, by Cauchy and Schwarz.
 
   Args:
-    log: with what a monitor has measured.
+    log: with what a monitor has measured. A measurement counts once, in however many
+      rows it is repeated.
 
   Returns:
-    The part; NaN where it is not known, or the loss may be negative.
+    The part; NaN where it is not known: for fewer than five measurements, steps that
+    are no updates, or a loss that may be negative.
 
   Source:
     Mandt, Hoffman and Blei, "Stochastic Gradient Descent as Approximate Bayesian
     Inference", 2017: the trace of the equation for the stationary covariance, with
-    momentum and without.
+    momentum and without. Without the slope: lrax's own.
   """
-  later = slice(len(log) // 2, None)
-  work = log.gradient_norm[later] * log.update_norm[later]
-  loss, cosine = log.loss[later], log.cosine[later]
-  known, losses = np.isfinite(work), loss[np.isfinite(loss)]
-  cosine = cosine[known & np.isfinite(cosine)]
-  if known.sum() < _FEWEST or not len(cosine) or not len(losses):
+  half = len(log) // 2
+  finite = np.isfinite(log.loss)
+  losses, steps = log.loss[half:][finite[half:]], log.step[half:][finite[half:]]
+  if log.unit != 'updates' or len(losses) < _FEWEST or log.loss[finite].min() < 0:
     return np.nan
-  every = log.loss[np.isfinite(log.loss)]
-  level = max(float(np.median(losses)), _LEFT * float(np.median(every[:3])))
-  if every.min() < 0 or level <= 0:
+  table = np.stack([log.gradient_norm, log.update_norm, log.cosine])
+  new = np.any(table[:, 1:] != table[:, :-1], 0)  # others repeat an earlier one
+  gradient, update, cosine = table[:, 1:][:, new & (np.arange(1, len(log)) >= half)]
+  work = gradient * update
+  known = np.isfinite(work) & (gradient >= 0) & (update >= 0)
+  cosine = cosine[known & (np.abs(cosine) <= 1)]
+  level = float(np.median(losses))
+  level = max(level, _LEFT * float(np.median(log.loss[finite][:3])))
+  if known.sum() < _FEWEST or not len(cosine) or level <= 0:
     return np.nan
-  together = min(max(float(cosine.mean()), 0.0), 1 - 1e-6)
+  mean = float(work[known].mean())
+  fifth = max(1, len(losses) // 5)
+  fell = float(np.median(losses[:fifth]) - np.median(losses[-fifth:]))
+  updates = float(np.mean(steps[-fifth:]) - np.mean(steps[:fifth]))
+  slope = min(max(fell / max(updates * mean, 1e-300), 0.0), 1.0)
+  if slope == 1:
+    return 0.0
+  together = min(max((float(cosine.mean()) - slope) / (1 - slope), 0.0), _MOST)
   lasting = np.sqrt((1 + together) / (1 - together))
-  return float(work[known].mean() / level / 4 * lasting)
+  noise = float((1 - slope) * mean / level / 4 * lasting)
+  return noise if np.isfinite(noise) else np.nan

@@ -128,7 +128,8 @@ def well(found: Case) -> list[Evidence]:
     text += f' {_shared_signs.noise(found)}.'
   low = loss.curve.value[-1] <= max(loss.curve.first, loss.curve.value[0])
   calm = loss.rise <= limits.risen / 2 or loss.rise_sure <= limits.risen_sure
-  there = found.fell and low and (calm or found.waves)
+  fell = found.fell or (found.watched and not loss.tail > limits.tail)
+  there = fell and low and (calm or found.waves)
   if seen is not None:
     # One that ends near its lowest says so without the noise of batches.
     there = there or (seen.times_first < 1 and seen.part <= limits.overfit_part)
@@ -137,10 +138,9 @@ def well(found: Case) -> list[Evidence]:
     # Measured by the very first loss, which what followed cannot spoil.
     most, end = loss.burst * loss.lucky, loss.times_first * loss.lucky
     doubled = loss.curve.end > limits.doubled * loss.curve.low
-    there = there or (found.watched and end < 1 and not loss.tail > limits.tail)
     there = there and not (most > limits.calm or end > 1)
     there = there and not (doubled and loss.rise_sure > limits.risen_sure)
-    there = there and not found.noise > limits.noise_floor
+    there = there and not found.noise > limits.noise_swing
   there = there and loss.spike <= limits.spike
   there = there and np.isinf(found.log.loss).mean() < SPARSE
   return [found.sign('fall_sure', text, loss.sure, limits.fall_sure, there)]

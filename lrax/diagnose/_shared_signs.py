@@ -21,7 +21,9 @@ def half(found: Case) -> Evidence:
 def goes_on(found: Case) -> Evidence:
   text = 'The rate goes up and down, or has fallen to its end.'
   if found.may_swing:
-    text = 'The rate does not fall.'
+    text = 'The rate does not fall.' if np.isfinite(found.rate.last) else (
+        'No rate tells that it should have ended.'
+    )
   return found.sign(
       'rate_end', text, found.rate.last, found.limits.rate_end, found.may_swing
   )
@@ -29,7 +31,8 @@ def goes_on(found: Case) -> Evidence:
 
 def noise(found: Case) -> str:
   """What a monitor tells of the rate, without a full stop."""
-  return f'By the updates, {percent(found.noise)} of the loss is noise of the rate'
+  part = 'more than ten times' if found.noise >= 10 else f'{percent(found.noise)} of'
+  return f'By the updates, the noise that the rate makes is {part} the loss'
 
 
 def noise_above(found: Case, name: str) -> Evidence:

@@ -49,11 +49,11 @@ def low(found: Case) -> list[Evidence]:
   loss, limits = found.loss, found.limits
   if loss is None or not found.watched or found.validation is not None:
     return []
-  text = f'Its fall has a time of {loss.time:.2g} of the run'
-  hidden = loss.swing > limits.flat_noise
+  text = f'The fall of the loss has a time of {loss.time:.2g} of the run'
+  hidden = loss.sure < limits.over_sure
   if hidden:
-    text += f', which its noise hides, {loss.swing:.2g} of the fall'
-  there = loss.time > limits.slow or hidden  # and is not known to be over
+    text += f', and is unsure, by {loss.sure:.2g} standard errors'
+  there = loss.time > limits.slow or hidden  # it is not known to be over
   return [
       _shared_signs.noise_below(found, 'noise_low'),
       found.sign('slow', f'{text}.', loss.time, limits.slow, there),

@@ -96,18 +96,24 @@ _SEVEN, _MOST = 'sgd(momentum=0.7)', 'sgd(momentum=0.96)'
 _QUICK, _SHORT = 'adam(b1=0.5)', 'adamw(b2=0.95)'
 _BOTH = 'rmsprop(momentum=0.9)'
 PROBLEMS = (
-    Problem('friedman', _SEVEN, 4, 700, 0, (-3.5, -0.5), (3000, 3001, 3002)),
+    Problem('friedman', _SEVEN, 4, 700, 0, (-3.5, -0.5), (3000, 3001, 3002), 0.125),
     Problem('friedman', 'nadam', 4, 700, 0, (-3.25, -0.25), (3003, 3004, 3005)),
     Problem('friedman', _BOTH, 8, 700, 0, (-4.5, -1.25), (3006, 3007)),
     Problem('friedman, layers', _QUICK, 4, 900, 0, (-3.0, -0.5), (3008, 3009), 0.125),
-    Problem('friedman, layers', _MOST, 8, 900, 0, (-4.0, -1.0), (3010,), 0.125),
+    Problem(
+        'friedman, layers', _MOST, 8, 900, 0, (-4.0, -1.0), (3010, 3060, 3061), 0.125
+    ),
     Problem('friedman, few', _SHORT, 16, 500, 60, (-4.0, -0.25), (3011, 3012)),
     Problem('friedman, few', _SEVEN, 8, 300, 60, (-3.5, 0.0), (3013, 3014)),
     Problem('sums', _QUICK, 4, 600, 0, (-3.5, -0.25), (3015, 3016, 3017)),
     Problem('sums', _MOST, 8, 600, 0, (-4.5, -1.0), (3018, 3019, 3020)),
     Problem('sums', 'novograd', 4, 600, 0, (-3.5, 0.0), (3021, 3022)),
-    Problem('clusters', _SEVEN, 4, 900, 0, (-2.5, 0.5), (3023, 3024), 0.125),
-    Problem('clusters', 'nadam', 8, 800, 0, (-2.75, 0.0), (3025, 3026), 0.125),
+    Problem(
+        'clusters', _SEVEN, 4, 900, 0, (-2.5, 0.5), (3023, 3024, 3062, 3063), 0.125
+    ),
+    Problem(
+        'clusters', 'nadam', 8, 800, 0, (-2.75, 0.0), (3025, 3026, 3064, 3065), 0.125
+    ),
     Problem('clusters', _BOTH, 4, 700, 0, (-4.0, -0.75), (3027, 3028)),
     Problem('clusters, layers', _QUICK, 4, 900, 0, (-3.0, -0.5), (3029,), 0.125),
     Problem('clusters, layers', _SEVEN, 4, 900, 0, (-2.5, 0.25), (3030,), 0.125),
@@ -115,8 +121,8 @@ PROBLEMS = (
     Problem('clusters, few', _MOST, 16, 300, 80, (-4.0, 0.0), (3033, 3034)),
     Problem('moons', _SHORT, 4, 700, 0, (-3.0, 0.25), (3035, 3036)),
     Problem('moons', _SEVEN, 2, 700, 0, (-2.5, 0.75), (3037, 3038)),
-    Problem('chi square', 'nadam', 8, 800, 0, (-3.5, 0.0), (3039, 3040)),
-    Problem('chi square', _MOST, 4, 900, 0, (-4.0, -0.5), (3041,)),
+    Problem('chi square', 'nadam', 8, 800, 0, (-3.5, 0.0), (3039, 3040, 3066), 0.125),
+    Problem('chi square', _MOST, 4, 900, 0, (-4.0, -0.5), (3041, 3067), 0.125),
     Problem('chi square, few', _QUICK, 16, 400, 60, (-3.5, 0.0), (3042, 3043)),
     Problem('shells', _BOTH, 16, 400, 60, (-4.5, -0.5), (3044, 3045)),
     Problem('shells', _SEVEN, 8, 500, 60, (-3.0, 0.5), (3046, 3047)),

@@ -47,10 +47,11 @@ ROUGH = PLATEAU | {
 def watched(noise, loss=None, **columns):
   """The log of a monitor that finds this noise of the rate, as a part of the loss."""
   loss = falling() if loss is None else loss
-  norm = np.full(len(loss), np.sqrt(4 * noise * np.median(loss[150:])))
+  # Each measurement is another one, and a thousand updates apart there is no slope.
+  norm = np.sqrt(4 * noise * np.median(loss[150:])) + 1e-9 * STEPS
   return {'source': columns | {
-      'loss': loss, 'monitor_gradient_norm': norm, 'monitor_update_norm': norm,
-      'monitor_cosine': np.zeros(len(loss)),
+      'step': 1000 * STEPS, 'loss': loss, 'monitor_gradient_norm': norm,
+      'monitor_update_norm': norm, 'monitor_cosine': np.zeros(len(loss)),
   }}
 
 
@@ -114,6 +115,8 @@ CASES = {
     'noise_swing': (watched(0.2), {}, 'oscillating', 'plateau'),
     'noise_floor': (watched(0.2), {}, 'plateau', 'healthy'),
     'noise_low': (watched(0.01, HALVED), {'noise_slow': 0}, 'healthy', 'too low'),
+    'over_sure': (watched(0.001, falling(time=0.1, end=1.5, size=0.3)),
+                  {'noise_slow': 0}, 'healthy', 'too low'),
     'noise_slow': (watched(0.01, LINE['loss']), {}, None, 'too low'),
     'doubled': ({'loss': replaced(falling(), slice(200, None), 0.9)},
                 {'risen': OFF}, None, 'healthy', 1, 10),
