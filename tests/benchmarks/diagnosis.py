@@ -2,8 +2,8 @@
 
 `diagnosis_runs` trains runs with rates too high, too low and right, with plateaus
 and with overfitting, and labels each by controls; its docstring says how. Rules may be
-set on the runs of `diagnosis_problems`. Here `diagnose` reads the logs of those of
-`diagnosis_held_out`. A verdict 'unclear' counts as wrong.
+set on the runs of `diagnosis_problems` and `diagnosis_made`. Here `diagnose` reads the
+logs of those of `diagnosis_held_out`. A verdict 'unclear' counts as wrong.
 
 Limits: 90 % right overall, 80 % of each label, and never 'healthy' for a run that
 blew up, also where its label was left open.

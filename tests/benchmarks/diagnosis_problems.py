@@ -1,7 +1,7 @@
-"""The problems of labelled runs that rules of the diagnosis may be set on.
+"""Problems that rules of the diagnosis may be set on, and what all problems are.
 
-Real data of scikit-learn and of lrax's tasks. Those that rules must not be set on are
-in `diagnosis_held_out`.
+Real data of scikit-learn and of lrax's tasks. More are in `diagnosis_made`; those that
+rules must not be set on are in `diagnosis_held_out`.
 """
 
 from __future__ import annotations
@@ -480,7 +480,7 @@ _SOME, _LONG = 'sgd(momentum=0.8)', 'sgd(momentum=0.98)'
 _NESTEROV = 'sgd(momentum=0.95, nesterov=True)'
 _LIGHT = 'sgd(momentum=0.5)'
 _DECAYED = 'adamw(weight_decay=0.01)'
-DEVELOPMENT = (
+PROBLEMS = (
     Problem('digits', 'sgd', 32, 300, 0, (-2.5, 0.75), (0,)),
     Problem('digits', 'adam', 64, 400, 60, (-4.25, -0.5), (1,)),
     Problem('digits', _HEAVY, 16, 250, 0, (-3.75, -0.25), (2, 3)),

@@ -59,6 +59,7 @@ from typing import Any
 from typing import NamedTuple
 
 import diagnosis_held_out as held_out
+import diagnosis_made as made
 import diagnosis_problems as problems
 import jax
 import jax.numpy as jnp
@@ -107,7 +108,7 @@ class Run(NamedTuple):
 @functools.cache
 def _task_of(name: str) -> Any:
   """The task of a name."""
-  return (problems.TASKS | held_out.TASKS)[name]()
+  return (problems.TASKS | made.TASKS | held_out.TASKS)[name]()
 
 
 class Trained(NamedTuple):
@@ -449,7 +450,7 @@ def all_runs(which: Iterable[problems.Problem]) -> tuple[list[Run], int]:
   return [run for runs, _ in parts for run in runs], sum(n for _, n in parts)
 
 
-development_runs = functools.partial(all_runs, problems.DEVELOPMENT)
+development_runs = functools.partial(all_runs, problems.PROBLEMS + made.PROBLEMS)
 held_out_runs = functools.partial(all_runs, held_out.PROBLEMS)
 
 

@@ -1,0 +1,135 @@
+"""More problems that rules of the diagnosis may be set on.
+
+Data that scikit-learn generates, with more noise in the labels than a model can learn,
+and its second photograph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import diagnosis_problems as problems
+from diagnosis_problems import Problem
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrax import tasks
+
+
+def made(name: str, rows: int, **arguments):
+  """(inputs, targets) that scikit-learn makes; numbers are standardised."""
+  from sklearn import datasets
+
+  make = getattr(datasets, f'make_{name}')
+  inputs, targets = make(n_samples=rows, random_state=7, **arguments)
+  if targets.dtype.kind == 'f' and len(np.unique(targets)) > 2:
+    return inputs, ((targets - targets.mean()) / targets.std()).astype(np.float32)
+  return inputs, (targets > 0 if targets.min() < 0 else targets).astype(np.int32)
+
+
+def _friedman(*hidden: int, rows: int = 12_000) -> tasks.Task:
+  """Friedman's first function of five of ten numbers, and noise: a regression."""
+  rows_of = made('friedman1', rows, noise=2.0)
+  return problems.network(
+      'friedman', rows_of, (10, *hidden, 1), jnp.tanh, problems.squares
+  )
+
+
+def _sums() -> tasks.Task:
+  """A sum of four of twelve numbers, and as much noise: a linear regression."""
+  rows_of = made('sparse_uncorrelated', 12_000, n_features=12)
+  return problems.network('sums', rows_of, (12, 1), jnp.tanh, problems.squares)
+
+
+def _clusters(*hidden: int, rows: int = 12_000, flipped: float = 0.2) -> tasks.Task:
+  """Which of four classes of clusters; some labels are drawn anew."""
+  rows_of = made(
+      'classification', rows, n_features=20, n_informative=8, n_classes=4,
+      flip_y=flipped,
+  )
+  return problems.network(
+      'clusters', rows_of, (20, *hidden, 4), jax.nn.relu, problems.classes
+  )
+
+
+def _moons() -> tasks.Task:
+  """Which of two half circles that overlap."""
+  rows_of = made('moons', 4_000, noise=0.35)
+  return problems.network('moons', rows_of, (2, 16, 2), jnp.tanh, problems.classes)
+
+
+def _chi_square(rows: int = 6_000) -> tasks.Task:
+  """Whether a sum of ten squares is above its median."""
+  rows_of = made('hastie_10_2', rows)
+  return problems.network(
+      'chi square', rows_of, (10, 24, 2), jax.nn.relu, problems.classes
+  )
+
+
+def _shells() -> tasks.Task:
+  """In which third by its distance a point of six numbers is; few rows."""
+  rows_of = made('gaussian_quantiles', 600, n_features=6, n_classes=3)
+  return problems.network('shells', rows_of, (6, 32, 3), jax.nn.relu, problems.classes)
+
+
+TASKS: dict[str, Callable[[], tasks.Task]] = {
+    'chi square': _chi_square,
+    'chi square, few': lambda: _chi_square(rows=500),
+    'clusters': _clusters,
+    'clusters, few': lambda: _clusters(24, rows=500, flipped=0.05),
+    'clusters, layers': lambda: _clusters(24),
+    'flower': lambda: problems.photograph(1),
+    'flower columns': lambda: problems.photograph_columns(1),
+    'flower edges': lambda: problems.photograph_edges(1),
+    'flower greys': lambda: problems.photograph_greys(1),
+    'friedman': _friedman,
+    'friedman, few': lambda: _friedman(24, rows=500),
+    'friedman, layers': lambda: _friedman(32),
+    'moons': _moons,
+    'shells': _shells,
+    'sums': _sums,
+}
+
+_SEVEN, _MOST = 'sgd(momentum=0.7)', 'sgd(momentum=0.96)'
+_QUICK, _SHORT = 'adam(b1=0.5)', 'adamw(b2=0.95)'
+_BOTH = 'rmsprop(momentum=0.9)'
+PROBLEMS = (
+    Problem('friedman', _SEVEN, 4, 700, 0, (-3.5, -0.5), (3000, 3001, 3002), 0.125),
+    Problem('friedman', 'nadam', 4, 700, 0, (-3.25, -0.25), (3003, 3004, 3005)),
+    Problem('friedman', _BOTH, 8, 700, 0, (-4.5, -1.25), (3006, 3007)),
+    Problem('friedman, layers', _QUICK, 4, 900, 0, (-3.0, -0.5), (3008, 3009), 0.125),
+    Problem(
+        'friedman, layers', _MOST, 8, 900, 0, (-4.0, -1.0), (3010, 3060, 3061), 0.125
+    ),
+    Problem('friedman, few', _SHORT, 16, 500, 60, (-4.0, -0.25), (3011, 3012)),
+    Problem('friedman, few', _SEVEN, 8, 300, 60, (-3.5, 0.0), (3013, 3014)),
+    Problem('sums', _QUICK, 4, 600, 0, (-3.5, -0.25), (3015, 3016, 3017)),
+    Problem('sums', _MOST, 8, 600, 0, (-4.5, -1.0), (3018, 3019, 3020)),
+    Problem('sums', 'novograd', 4, 600, 0, (-3.5, 0.0), (3021, 3022)),
+    Problem(
+        'clusters', _SEVEN, 4, 900, 0, (-2.5, 0.5), (3023, 3024, 3062, 3063), 0.125
+    ),
+    Problem(
+        'clusters', 'nadam', 8, 800, 0, (-2.75, 0.0), (3025, 3026, 3064, 3065), 0.125
+    ),
+    Problem('clusters', _BOTH, 4, 700, 0, (-4.0, -0.75), (3027, 3028)),
+    Problem('clusters, layers', _QUICK, 4, 900, 0, (-3.0, -0.5), (3029,), 0.125),
+    Problem('clusters, layers', _SEVEN, 4, 900, 0, (-2.5, 0.25), (3030,), 0.125),
+    Problem('clusters, few', _SHORT, 32, 400, 80, (-3.5, 0.25), (3031, 3032)),
+    Problem('clusters, few', _MOST, 16, 300, 80, (-4.0, 0.0), (3033, 3034)),
+    Problem('moons', _SHORT, 4, 700, 0, (-3.0, 0.25), (3035, 3036)),
+    Problem('moons', _SEVEN, 2, 700, 0, (-2.5, 0.75), (3037, 3038)),
+    Problem('chi square', 'nadam', 8, 800, 0, (-3.5, 0.0), (3039, 3040, 3066), 0.125),
+    Problem('chi square', _MOST, 4, 900, 0, (-4.0, -0.5), (3041, 3067), 0.125),
+    Problem('chi square, few', _QUICK, 16, 400, 60, (-3.5, 0.0), (3042, 3043)),
+    Problem('shells', _BOTH, 16, 400, 60, (-4.5, -0.5), (3044, 3045)),
+    Problem('shells', _SEVEN, 8, 500, 60, (-3.0, 0.5), (3046, 3047)),
+    Problem('flower', 'nadam', None, 250, 60, (-4.0, 0.0), (3048, 3049)),
+    Problem('flower columns', _SEVEN, 2, 900, 0, (-2.5, 0.5), (3050, 3051), 0.125),
+    Problem('flower columns', _QUICK, 2, 900, 0, (-3.0, -0.25), (3052,), 0.125),
+    Problem('flower edges', _SHORT, 4, 800, 0, (-3.25, -0.25), (3053, 3054)),
+    Problem('flower greys', _SEVEN, 4, 900, 0, (-1.25, 0.75), (3055, 3056), 0.125),
+    Problem('flower greys', 'nadam', 8, 900, 0, (-2.5, -0.5), (3057, 3058), 0.125),
+    Problem('flower greys', _MOST, 16, 900, 0, (-2.75, -0.25), (3059,), 0.125),
+)
