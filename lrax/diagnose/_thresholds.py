@@ -49,7 +49,7 @@ class Thresholds:
     calm                   3.5  diverging, with a monitor and no validation loss: means
                                 of a fortieth were at so many times the very first
                                 loss, and the rate's noise is above `noise_floor`.
-    noise_both            0.17  oscillating, with a monitor and a validation loss: the
+    noise_both             0.2  oscillating, with a monitor and a validation loss: the
                                 geometric mean of the rate's noise and of how far the
                                 validation loss goes up and down (see
                                 `validation_swing`).
@@ -67,7 +67,7 @@ class Thresholds:
     overfit_part          0.08  ended above that by this part, where it is positive,
     overfit_rough          2.0  and by so many times its own ups and downs, while the
     overfit_loss           0.2  loss rose by less than this part of its fall.
-    noise_floor          0.125  plateau, with a monitor: the rate's noise is this part
+    noise_floor          0.115  plateau, with a monitor: the rate's noise is this part
                                 of the loss, which a lower rate would gain.
     noise_low            0.005  too low, with a monitor and no validation loss: the
                                 rate's noise is less than this part of the loss,
@@ -83,9 +83,9 @@ class Thresholds:
     wander                 0.1  oscillating: means of eighths of the second half go up
                                 and down by this part of the level,
     wander_sure            1.3  and so many times as far as noise makes them.
-    tail                   1.8  oscillating: the mean of the second half is so many
+    tail                   2.0  oscillating: the mean of the second half is so many
                                 times its median, by losses that are far too high.
-    slow                   0.2  too low: the exponential that fits the fall best has
+    slow                  0.16  too low: the exponential that fits the fall best has
                                 a time of this part of the run, counted in rate
                                 spent; the fall of the validation loss if there is
                                 one,
@@ -165,7 +165,7 @@ class Thresholds:
   far: float = 8.0
   far_end: float = 0.3
   calm: float = 3.5
-  noise_both: float = 0.17
+  noise_both: float = 0.2
   noise_swing: float = 0.31
   validation_swing: float = 0.11
   swing_back: float = 0.3
@@ -173,15 +173,15 @@ class Thresholds:
   overfit_part: float = 0.08
   overfit_rough: float = 2.0
   overfit_loss: float = 0.2
-  noise_floor: float = 0.125
+  noise_floor: float = 0.115
   noise_low: float = 0.005
   over_sure: float = 8.0
   regular_swing: float = 0.15
   regular: float = 0.7
   wander: float = 0.1
   wander_sure: float = 1.3
-  tail: float = 1.8
-  slow: float = 0.2
+  tail: float = 2.0
+  slow: float = 0.16
   slow_back: float = 0.1
   half: float = 0.5
   noise_slow: float = 0.02
