@@ -1,15 +1,13 @@
 """The problems that `diagnose` is judged on: no rule may be set on their runs.
 
-They share no data, no optimizer and no seed with those that rules may be set on: other
-generators of scikit-learn, random teachers and series; optimizers with other arguments;
-seeds from 4000 on. Whoever sets a rule by a run of these must make new ones, and move
-these to `diagnosis_made`.
+They share no data, no optimizer and no seed with those that rules may be set on: their
+data are made here, optimizers have other arguments, and seeds are from 5000 on. Whoever
+sets a rule by a run of these must make new ones, and move these to `diagnosis_made`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-import functools
 
 import diagnosis_made as made
 import diagnosis_problems as problems
@@ -21,115 +19,129 @@ import numpy as np
 from lrax import tasks
 
 
-def _regression(
-    name: str, inputs: int, *hidden: int, noisy: float = 0.0, rows: int = 10_000,
-    **arguments,
-) -> tasks.Task:
-  """A number from those that a generator makes, and noise of `noisy` times it."""
-  x, y = made.made(name, rows, **arguments)
-  y = (y + noisy * np.random.default_rng(8).normal(size=rows)).astype(np.float32)
-  y = (y - y.mean()) / y.std()
-  return problems.network(
-      name, (x, y), (inputs, *hidden, 1), jax.nn.gelu, problems.squares
+def _draw(rows: int, wide: int):
+  draw = np.random.default_rng(20)
+  return draw, draw.normal(size=(rows, wide))
+
+
+def _numbers(name: str, x, y, *hidden: int) -> tasks.Task:
+  y = ((y - y.mean()) / y.std()).astype(np.float32)
+  widths = (x.shape[1], *hidden, 1)
+  return problems.network(name, (x, y), widths, jnp.tanh, problems.squares)
+
+
+def _labels(name: str, x, y, *hidden: int) -> tasks.Task:
+  y = y.astype(np.int32)
+  widths = (x.shape[1], *hidden, int(y.max()) + 1)
+  return problems.network(name, (x, y), widths, jax.nn.elu, problems.classes)
+
+
+def _waves(*hidden: int, rows: int = 10_000, noise: float = 0.7) -> tasks.Task:
+  """A sum of sines of six numbers and of their neighbours, and noise."""
+  draw, x = _draw(rows, 6)
+  y = np.sin(2 * x).sum(1) + (x[:, 1:] * x[:, :-1]).sum(1) / 2 + 0.5 * x.sum(1)
+  return _numbers('waves', x, y + 2 * noise * draw.normal(size=rows), *hidden)
+
+
+def _flat() -> tasks.Task:
+  """A linear regression on twenty numbers that lie near a space of six."""
+  draw, few = _draw(10_000, 6)
+  x = few @ draw.normal(size=(6, 20)) + 0.3 * draw.normal(size=(10_000, 20))
+  y = x @ draw.normal(size=20)
+  return _numbers('flat', x, y + y.std() * draw.normal(size=10_000))
+
+
+def _signs(rows: int = 10_000, wrong: float = 0.15) -> tasks.Task:
+  """Whether the product of two numbers, of four, is positive; some are wrong."""
+  draw, x = _draw(rows, 4)
+  y = (x[:, 0] * x[:, 1] > 0) ^ (draw.random(rows) < wrong)
+  return _labels('signs', x, y, 24)
+
+
+def _orders(*hidden: int) -> tasks.Task:
+  """In which of five steps a noisy sum of fifteen numbers is."""
+  draw, x = _draw(10_000, 15)
+  score = x @ draw.normal(size=15)
+  score = score / score.std() + 0.6 * draw.normal(size=10_000)
+  return _labels('orders', x, np.searchsorted([-1, -0.3, 0.3, 1], score), *hidden)
+
+
+def _cubes(*hidden: int, rows: int = 10_000, flipped: float = 0.2) -> tasks.Task:
+  """Which of six classes at the corners of cubes; some labels are drawn anew."""
+  x, y = made.made(
+      'classification', rows, n_features=40, n_informative=12, n_redundant=10,
+      n_classes=6, flip_y=flipped, class_sep=1.5,
   )
+  return _labels('cubes', x, y, *hidden)
 
 
-def _blobs(*hidden: int, rows: int = 10_000, spread: float = 7.0) -> tasks.Task:
-  """Which of six clouds, that overlap."""
-  blobs = made.made('blobs', rows, centers=6, n_features=8, cluster_std=spread)
-  return problems.network(
-      'blobs', blobs, (8, *hidden, 6), jax.nn.silu, problems.classes
-  )
+def _map() -> tasks.Task:
+  """The next of a chaotic map that is seen with noise, from the four before."""
+  draw, series = np.random.default_rng(21), [0.3]
+  for _ in range(8_000):
+    series.append(3.8 * series[-1] * (1 - series[-1]))
+  seen = np.asarray(series) + 0.05 * draw.normal(size=len(series))
+  windows = np.lib.stride_tricks.sliding_window_view(seen, 5)
+  return _numbers('map', windows[:, :4], windows[:, 4], 24)
 
 
-def _circles() -> tasks.Task:
-  """Which of two circles, one in the other."""
-  circles = made.made('circles', 4_000, noise=0.25, factor=0.4)
-  return problems.network(
-      'circles', circles, (2, 24, 2), jax.nn.silu, problems.classes
-  )
+def _deep(rows: int = 10_000, wrong: float = 0.2) -> tasks.Task:
+  """What a random network of two hidden layers says of 24 numbers, of ten classes."""
+  draw, x = _draw(rows, 24)
+  hidden = np.maximum(x @ draw.normal(size=(24, 32)), 0) / 4
+  hidden = np.maximum(hidden @ draw.normal(size=(32, 32)), 0) / 4
+  y = (hidden @ draw.normal(size=(32, 10))).argmax(1)
+  anew = draw.integers(0, 10, rows)
+  return _labels('deep', x, np.where(draw.random(rows) < wrong, anew, y), 32)
 
 
-def _taught(rows: int, flipped: float, wide: int = 16, labels: int = 8):
-  """Inputs, and the labels that a random network gives them; some drawn anew."""
-  draw = np.random.default_rng(9)
-  x = draw.normal(size=(rows, wide))
-  hidden = np.tanh(x @ draw.normal(size=(wide, 24)) / np.sqrt(wide))
-  y = (hidden @ draw.normal(size=(24, labels))).argmax(1)
-  anew = draw.integers(0, labels, rows)
-  return x, np.where(draw.random(rows) < flipped, anew, y).astype(np.int32)
-
-
-def _teacher(*hidden: int, rows: int = 10_000, flipped: float = 0.25) -> tasks.Task:
-  return problems.network(
-      'teacher', _taught(rows, flipped), (16, *hidden, 8), jnp.tanh, problems.classes
-  )
-
-
-def _series(*hidden: int) -> tasks.Task:
-  """The next of a noisy series, of two lags and a threshold, from the eight before."""
-  draw, series = np.random.default_rng(10), [0.0, 0.0]
-  for _ in range(10_000):
-    turn = 0.9 if series[-1] < 0.5 else -0.6
-    series.append(turn * series[-1] - 0.3 * series[-2] + draw.normal())
-  windows = np.lib.stride_tricks.sliding_window_view(np.asarray(series), 9)
-  targets = (windows[:, 8] / windows[:, 8].std()).astype(np.float32)
-  return problems.network(
-      'series', (windows[:, :8], targets), (8, *hidden, 1), jnp.tanh, problems.squares
-  )
-
-
-_linear = functools.partial(
-    _regression, 'regression', 24, n_features=24, n_informative=16, noise=150.0
-)
 TASKS: dict[str, Callable[[], tasks.Task]] = {
-    'blobs': _blobs,
-    'blobs, few': lambda: _blobs(32, rows=500, spread=4.0),
-    'blobs, layers': lambda: _blobs(24),
-    'circles': _circles,
-    'friedman2': lambda: _regression('friedman2', 4, 24, noisy=0.6),
-    'friedman3': lambda: _regression('friedman3', 4, 24, noisy=0.5),
-    'friedman3, few': lambda: _regression('friedman3', 4, 32, noisy=0.5, rows=500),
-    'regression': _linear,
-    'roll': lambda: _regression('swiss_roll', 3, 24, noisy=0.3, noise=0.5),
-    'series': _series,
-    'series, layers': lambda: _series(24),
-    'teacher': _teacher,
-    'teacher, few': lambda: _teacher(32, rows=600, flipped=0.0),
-    'teacher, layers': lambda: _teacher(32),
+    'cubes': _cubes,
+    'cubes, few': lambda: _cubes(24, rows=600, flipped=0.02),
+    'cubes, layers': lambda: _cubes(32),
+    'deep': _deep,
+    'deep, few': lambda: _deep(rows=600, wrong=0.0),
+    'flat': _flat,
+    'map': _map,
+    'orders': _orders,
+    'orders, layers': lambda: _orders(24),
+    'signs': _signs,
+    'signs, few': lambda: _signs(rows=500, wrong=0.05),
+    'waves': _waves,
+    'waves, few': lambda: _waves(32, rows=500, noise=0.3),
+    'waves, layers': lambda: _waves(32),
 }
 
-_SIX, _THREE = 'sgd(momentum=0.6)', 'sgd(momentum=0.93)'
-_AHEAD = 'sgd(momentum=0.85, nesterov=True)'
-_STEADY, _MEAN = 'adam(b2=0.98)', 'rmsprop(decay=0.95)'
-_FAST = 'adamw(b1=0.8)'
+_THREE_QUARTERS, _MOST = 'sgd(momentum=0.75)', 'sgd(momentum=0.92)'
+_AHEAD = 'sgd(momentum=0.6, nesterov=True)'
+_ADAM, _ADAMW = 'adam(b1=0.85)', 'adamw(b1=0.7)'
+_NADAM, _MEAN = 'nadam(b1=0.8)', 'rmsprop(decay=0.98)'
 PROBLEMS = (
-    Problem('blobs', _SIX, 4, 800, 0, (-2.5, 0.25), (4000, 4001, 4002), 0.125),
-    Problem('blobs', 'radam', 8, 800, 0, (-3.0, -0.25), (4003, 4004, 4005), 0.125),
-    Problem('blobs, layers', _AHEAD, 4, 900, 0, (-3.25, -0.25), (4006, 4007), 0.125),
-    Problem('blobs, layers', _MEAN, 8, 800, 0, (-3.75, -1.0), (4008, 4009), 0.125),
-    Problem('blobs, few', _STEADY, 32, 400, 80, (-3.75, 0.0), (4010, 4011)),
-    Problem('blobs, few', _THREE, 16, 300, 80, (-4.0, 0.0), (4012, 4013)),
-    Problem('circles', _FAST, 4, 700, 0, (-3.0, 0.0), (4014, 4015)),
-    Problem('circles', _SIX, 2, 800, 0, (-2.5, 0.5), (4016, 4017)),
-    Problem('friedman2', 'radam', 4, 800, 0, (-3.5, -0.5), (4018, 4019), 0.125),
-    Problem('friedman2', _AHEAD, 8, 700, 0, (-4.0, -0.75), (4020, 4021), 0.125),
-    Problem('friedman3', _THREE, 4, 900, 0, (-4.5, -1.0), (4022, 4023), 0.125),
-    Problem('friedman3', _MEAN, 4, 800, 0, (-4.0, -1.0), (4024, 4025), 0.125),
-    Problem('friedman3, few', _FAST, 16, 500, 50, (-4.0, -0.25), (4026, 4027)),
-    Problem('regression', _SIX, 4, 700, 0, (-4.0, -1.25), (4028, 4029), 0.125),
-    Problem('regression', _STEADY, 8, 700, 0, (-3.5, -0.5), (4030, 4031), 0.125),
-    Problem('regression', 'adopt', 4, 700, 0, (-3.5, -0.5), (4032, 4033)),
-    Problem('roll', _THREE, 8, 800, 0, (-4.5, -0.75), (4034, 4035)),
-    Problem('roll', 'nadamw', 4, 800, 0, (-3.5, -0.5), (4036, 4037)),
-    Problem('series', _FAST, 4, 600, 0, (-3.5, -0.25), (4038, 4039, 4040)),
-    Problem('series', _AHEAD, 4, 600, 0, (-4.0, -0.75), (4041, 4042), 0.125),
-    Problem('series, layers', _SIX, 4, 900, 0, (-3.0, 0.25), (4043, 4044), 0.125),
-    Problem('series, layers', _MEAN, 8, 700, 0, (-4.0, -0.75), (4045, 4046)),
-    Problem('teacher', _SIX, 4, 900, 0, (-2.0, 0.5), (4047, 4048, 4049), 0.125),
-    Problem('teacher', _STEADY, 8, 800, 0, (-2.75, -0.25), (4050, 4051), 0.125),
-    Problem('teacher, layers', _THREE, 8, 900, 0, (-3.0, -0.5), (4052, 4053), 0.125),
-    Problem('teacher, layers', 'nadamw', 8, 900, 0, (-3.0, -0.75), (4054,), 0.125),
-    Problem('teacher, few', _FAST, 16, 500, 100, (-3.5, 0.0), (4055, 4056)),
-    Problem('teacher, few', _AHEAD, 16, 400, 100, (-3.0, 0.25), (4057, 4058)),
+    Problem('cubes', _THREE_QUARTERS, 4, 900, 0, (-2.75, 0.25), (5000, 5001), 0.125),
+    Problem('cubes', _NADAM, 8, 900, 0, (-3.0, -0.25), (5002, 5003), 0.125),
+    Problem('cubes, layers', _AHEAD, 4, 900, 0, (-2.75, 0.0), (5004, 5005), 0.125),
+    Problem('cubes, layers', _MEAN, 8, 900, 0, (-4.0, -1.0), (5006,), 0.125),
+    Problem('cubes, few', _ADAMW, 16, 400, 100, (-3.5, 0.0), (5007, 5008)),
+    Problem('cubes, few', _MOST, 16, 300, 100, (-3.75, 0.0), (5009, 5010)),
+    Problem('deep', _ADAM, 8, 900, 0, (-3.25, -0.75), (5011, 5012), 0.125),
+    Problem('deep', _THREE_QUARTERS, 4, 900, 0, (-2.5, 0.0), (5013, 5014), 0.125),
+    Problem('deep, few', _MEAN, 16, 400, 100, (-4.0, -0.75), (5015, 5016)),
+    Problem('flat', _MOST, 4, 700, 0, (-4.5, -1.5), (5017, 5018), 0.125),
+    Problem('flat', _ADAM, 4, 700, 0, (-3.25, -0.25), (5019, 5020), 0.125),
+    Problem('flat', _NADAM, 8, 600, 0, (-3.5, -0.25), (5021, 5022)),
+    Problem('map', _AHEAD, 4, 800, 0, (-3.0, 0.0), (5023, 5024)),
+    Problem('map', _ADAMW, 8, 800, 0, (-3.75, -0.25), (5025, 5026)),
+    Problem('orders', _MEAN, 4, 800, 0, (-3.75, -0.75), (5027, 5028), 0.125),
+    Problem('orders', _AHEAD, 4, 800, 0, (-2.5, 0.25), (5029, 5030, 5031), 0.125),
+    Problem('orders, layers', _MOST, 8, 900, 0, (-3.75, -0.5), (5032, 5033), 0.125),
+    Problem('orders, layers', _NADAM, 4, 800, 0, (-3.5, -0.75), (5034, 5035), 0.125),
+    Problem('signs', _ADAM, 4, 900, 0, (-3.0, 0.0), (5036, 5037)),
+    Problem('signs', _THREE_QUARTERS, 4, 900, 0, (-2.25, 0.75), (5038, 5039)),
+    Problem('signs, few', _NADAM, 16, 500, 60, (-3.25, 0.0), (5040, 5041)),
+    Problem('waves', _AHEAD, 4, 700, 0, (-3.5, -0.5), (5042, 5043), 0.125),
+    Problem('waves', _ADAMW, 4, 700, 0, (-3.25, -0.25), (5044, 5045), 0.125),
+    Problem('waves, layers', _ADAM, 4, 900, 0, (-3.25, -0.5), (5046, 5047), 0.125),
+    Problem('waves, layers', _MOST, 4, 900, 0, (-4.0, -0.75), (5048, 5049), 0.125),
+    Problem('waves, few', _THREE_QUARTERS, 8, 400, 50, (-3.0, 0.0), (5050, 5051)),
+    Problem('waves, few', _MEAN, 16, 400, 50, (-4.0, -0.75), (5052, 5053)),
 )
