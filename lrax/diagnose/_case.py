@@ -26,7 +26,7 @@ class Case(NamedTuple):
   gap: _signs.Gap
   validation_gap: _signs.Gap
   waves: bool  # the rate has waves, and the loss goes with them
-  noise: float  # part of the loss that a lower rate would gain; NaN where unknown
+  rate_noise: _rate_noise.Noise
 
   def sign(
       self, name: str, text: str, value: float, limit: float, there: bool,
@@ -57,6 +57,11 @@ class Case(NamedTuple):
     return bool(np.isfinite(self.noise))
 
   @property
+  def noise(self) -> float:
+    """The part of the loss that a lower rate would gain; NaN where unknown."""
+    return self.rate_noise.part
+
+  @property
   def swings(self) -> bool:
     """Whether the validation loss shows an oscillation, which explains high ends."""
     seen, limits = self.validation, self.limits
@@ -67,7 +72,7 @@ class Case(NamedTuple):
     ):
       return False
     if self.watched:
-      return bool(np.sqrt(self.noise * seen.swing) > limits.noise_both)
+      return bool(np.sqrt(self.rate_noise.swing * seen.swing) > limits.noise_both)
     return seen.swing > limits.validation_swing and seen.back > limits.swing_back
 
   @property

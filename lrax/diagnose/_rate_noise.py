@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from lrax.diagnose import _log
@@ -11,7 +13,17 @@ _LEFT = 0.08  # part of the first losses: noise in less than that is no loss
 _MOST = 0.99  # momentum
 
 
-def rate_noise(log: _log.Log) -> float:
+class Noise(NamedTuple):
+  """The noise that the rate makes, as parts of the loss; NaN where unknown."""
+
+  part: float  # what a lower rate would gain
+  swing: float  # its standard deviation from one measurement to the next
+
+
+_UNKNOWN = Noise(np.nan, np.nan)
+
+
+def rate_noise(log: _log.Log) -> Noise:
   """What a lower rate would gain, as a part of the loss, in the second half.
 
   Formula:
@@ -29,13 +41,16 @@ def rate_noise(log: _log.Log) -> float:
     the cosine. The same holds for a momentum that is a mean of gradients. For rates
     that differ between parameters it is an upper bound, by Cauchy and Schwarz.
 
+    Its swing has the standard deviation of |gradient| |update| in the place of the
+    mean: in few directions the noise goes up and down, in many it averages out.
+
   Args:
     log: with what a monitor has measured. A measurement counts once, in however many
       rows it is repeated.
 
   Returns:
-    The part; NaN where it is not known: for fewer than five measurements, steps that
-    are no updates, or a loss that may be negative.
+    The `Noise`. It is not known for fewer than five measurements, steps that are no
+    updates, or a loss that may be negative.
 
   Source:
     Mandt, Hoffman and Blei, "Stochastic Gradient Descent as Approximate Bayesian
@@ -46,7 +61,7 @@ def rate_noise(log: _log.Log) -> float:
   finite = np.isfinite(log.loss)
   losses, steps = log.loss[half:][finite[half:]], log.step[half:][finite[half:]]
   if log.unit != 'updates' or len(losses) < _FEWEST or log.loss[finite].min() < 0:
-    return np.nan
+    return _UNKNOWN
   table = np.stack([log.gradient_norm, log.update_norm, log.cosine])
   new = np.any(table[:, 1:] != table[:, :-1], 0)  # others repeat an earlier one
   gradient, update, cosine = table[:, 1:][:, new & (np.arange(1, len(log)) >= half)]
@@ -56,15 +71,16 @@ def rate_noise(log: _log.Log) -> float:
   level = float(np.median(losses))
   level = max(level, _LEFT * float(np.median(log.loss[finite][:3])))
   if known.sum() < _FEWEST or not len(cosine) or level <= 0:
-    return np.nan
-  mean = float(work[known].mean())
+    return _UNKNOWN
+  mean, spread = float(work[known].mean()), float(work[known].std())
   fifth = max(1, len(losses) // 5)
   fell = float(np.median(losses[:fifth]) - np.median(losses[-fifth:]))
   updates = float(np.mean(steps[-fifth:]) - np.mean(steps[:fifth]))
   slope = min(max(fell / max(updates * mean, 1e-300), 0.0), 1.0)
   if slope == 1:
-    return 0.0
+    return Noise(0.0, 0.0)
   together = min(max((float(cosine.mean()) - slope) / (1 - slope), 0.0), _MOST)
   lasting = np.sqrt((1 + together) / (1 - together))
-  noise = float((1 - slope) * mean / level / 4 * lasting)
-  return noise if np.isfinite(noise) else np.nan
+  times = float((1 - slope) / level / 4 * lasting)
+  noise = Noise(mean * times, spread * times)
+  return noise if np.isfinite(noise).all() else _UNKNOWN

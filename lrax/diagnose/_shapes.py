@@ -140,7 +140,7 @@ def well(found: Case) -> list[Evidence]:
     doubled = loss.curve.end > limits.doubled * loss.curve.low
     there = there and not (most > limits.calm or end > 1)
     there = there and not (doubled and loss.rise_sure > limits.risen_sure)
-    there = there and not found.noise > limits.noise_swing
+    there = there and not found.rate_noise.swing > limits.noise_swing
   there = there and loss.spike <= limits.spike
   there = there and np.isinf(found.log.loss).mean() < SPARSE
   return [found.sign('fall_sure', text, loss.sure, limits.fall_sure, there)]

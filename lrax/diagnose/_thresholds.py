@@ -49,22 +49,21 @@ class Thresholds:
     calm                   3.5  diverging, with a monitor and no validation loss: means
                                 of a fortieth were at so many times the very first
                                 loss, and the rate's noise is above `noise_floor`.
-    noise_both             0.2  oscillating, with a monitor and a validation loss: the
-                                geometric mean of the rate's noise and of how far the
-                                validation loss goes up and down (see
+    noise_swing           0.25  oscillating, with a monitor: the rate's noise has this
+                                part of the loss as standard deviation.
+    noise_both            0.15  With a validation loss: the geometric mean of that and
+                                of how far the validation loss swings is this (see
                                 `validation_swing`).
-    noise_swing           0.31  oscillating, with a monitor alone: the rate's noise is
-                                this part of the loss.
     validation_swing      0.11  oscillating, without a monitor: the validation loss,
                                 in the calmer quarter of the second half (in all of
                                 it for fewer than 20), has this part of its level as
                                 standard deviation about a line,
-    swing_back             0.3  and this part of its moves leads back. In both cases
-                                it ended below `times_first`, or the loss below its
-                                first.
+    swing_back             0.3  and this part of its moves leads back. A validation
+                                loss ended below `times_first`, in both cases, or the
+                                loss below its first.
     overfit_at             0.7  overfitting: the validation loss was lowest before
                                 this part of its points,
-    overfit_part          0.08  ended above that by this part, where it is positive,
+    overfit_part          0.09  ended above that by this part, where it is positive,
     overfit_rough          2.0  and by so many times its own ups and downs, while the
     overfit_loss           0.2  loss rose by less than this part of its fall.
     noise_floor          0.115  plateau, with a monitor: the rate's noise is this part
@@ -126,7 +125,8 @@ class Thresholds:
 
   there, with q the part of |gradient| |update| that the loss really fell by, and
   c = (mean cosine between successive updates - q) / (1 - q) in [0, 0.99]; for the
-  loss no less than 8 % of the first. Near a minimum that is, to first order in the
+  loss no less than 8 % of the first; its standard deviation is that of
+  |gradient| |update| in the place of the mean. Near a minimum that is, to first order in the
   rate, rate tr(S) / (4 (1 - momentum)), S the covariance of the gradient's noise: how
   far above its lowest the loss stays.
 
@@ -138,7 +138,7 @@ class Thresholds:
   end by half of `risen` and by `risen_sure`; a validation loss that ends within
   `overfit_part` of its lowest is enough, and a monitor in the place of the fall, if
   the loss has no `tail`. It must never have been at `calm` times its very first loss,
-  nor, without a validation loss, end above that or have noise of the rate above
+  nor, without a validation loss, end above that or have noise of the rate that swings by
   `noise_swing`; the last loss must not be a `spike`, and less than a fifth of the
   losses infinite. All else is unclear.
 
@@ -165,12 +165,12 @@ class Thresholds:
   far: float = 8.0
   far_end: float = 0.3
   calm: float = 3.5
-  noise_both: float = 0.2
-  noise_swing: float = 0.31
+  noise_swing: float = 0.25
+  noise_both: float = 0.15
   validation_swing: float = 0.11
   swing_back: float = 0.3
   overfit_at: float = 0.7
-  overfit_part: float = 0.08
+  overfit_part: float = 0.09
   overfit_rough: float = 2.0
   overfit_loss: float = 0.2
   noise_floor: float = 0.115

@@ -26,16 +26,16 @@ def burst(found: Case) -> list[Evidence]:
 def swings(found: Case) -> list[Evidence]:
   if not found.watched:
     return []
-  seen = found.validation
+  seen, limits, swing = found.validation, found.limits, found.rate_noise.swing
+  text = f'{_shared_signs.noise(found)}, and swings by {percent(swing)} of it'
   if seen is None:
-    noise = _shared_signs.noise_above(found, 'noise_swing')
-    return [noise, _shared_signs.goes_on(found)]
-  both, limit = float(np.sqrt(found.noise * seen.swing)), found.limits.noise_both
-  text = (
-      f'{_shared_signs.noise(found)}, and the validation loss goes up and down by'
-      f' {percent(seen.swing)} of its level.'
-  )
-  return [found.sign('noise_both', text, both, limit, found.swings)]
+    there = swing > limits.noise_swing
+    sign = found.sign('noise_swing', f'{text}.', swing, limits.noise_swing, there)
+  else:
+    text += f'; the validation loss does by {percent(seen.swing)} of its level.'
+    both, limit = float(np.sqrt(swing * seen.swing)), limits.noise_both
+    sign = found.sign('noise_both', text, both, limit, found.swings)
+  return [sign, _shared_signs.goes_on(found)]
 
 
 def floor(found: Case) -> list[Evidence]:

@@ -38,7 +38,7 @@ def descend(rate, momentum=0.0, curvature=(0.5, 1.0, 2.0), noise=1.0, steps=20_0
 
 def part(log):
   found = diagnose.diagnose(diagnose.history(log))
-  return _rate_noise.rate_noise(found.log)
+  return _rate_noise.rate_noise(found.log).part
 
 
 @pytest.mark.parametrize('momentum', [0.0, 0.5, 0.9])

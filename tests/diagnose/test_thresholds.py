@@ -48,7 +48,7 @@ def watched(noise, loss=None, **columns):
   """The log of a monitor that finds this noise of the rate, as a part of the loss."""
   loss = falling() if loss is None else loss
   # Each measurement is another one, and a thousand updates apart there is no slope.
-  norm = np.sqrt(4 * noise * np.median(loss[150:])) + 1e-9 * STEPS
+  norm = np.sqrt(4 * noise * np.median(loss[150:])) * (1 + 0.1 * (-1.0) ** STEPS)
   return {'source': columns | {
       'step': 1000 * STEPS, 'loss': loss, 'monitor_gradient_norm': norm,
       'monitor_update_norm': norm, 'monitor_cosine': np.zeros(len(loss)),
@@ -110,9 +110,9 @@ CASES = {
     'flat_swing': (ROUGH, {}, 'plateau', 'healthy'),
     'flat': (PLATEAU, {}, 'healthy', 'plateau'),
     'flat_noise': (PLATEAU, {}, 'plateau', 'healthy'),
+    'noise_swing': (watched(0.2), {}, 'oscillating', 'plateau'),
     'noise_both': (watched(0.2, validation_loss=validated(falling(size=0.05))), {},
                    'oscillating', 'plateau'),
-    'noise_swing': (watched(0.2), {}, 'oscillating', 'plateau'),
     'noise_floor': (watched(0.2), {}, 'plateau', 'healthy'),
     'noise_low': (watched(0.01, HALVED), {'noise_slow': 0}, 'healthy', 'too low'),
     'over_sure': (watched(0.001, falling(time=0.1, end=1.5, size=0.3)),
