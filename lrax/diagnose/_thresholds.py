@@ -63,7 +63,7 @@ class Thresholds:
                                 loss below its first.
     overfit_at             0.7  overfitting: the validation loss was lowest before
                                 this part of its points,
-    overfit_part          0.09  ended above that by this part, where it is positive,
+    overfit_part          0.08  ended above that by this part, where it is positive,
     overfit_rough          2.0  and by so many times its own ups and downs, while the
     overfit_loss           0.2  loss rose by less than this part of its fall.
     noise_floor          0.115  plateau, with a monitor: the rate's noise is this part
@@ -126,9 +126,9 @@ class Thresholds:
   there, with q the part of |gradient| |update| that the loss really fell by, and
   c = (mean cosine between successive updates - q) / (1 - q) in [0, 0.99]; for the
   loss no less than 8 % of the first; its standard deviation is that of
-  |gradient| |update| in the place of the mean. Near a minimum that is, to first order in the
-  rate, rate tr(S) / (4 (1 - momentum)), S the covariance of the gradient's noise: how
-  far above its lowest the loss stays.
+  |gradient| |update| in the place of the mean. Near a minimum that is, to first order
+  in the rate, rate tr(S) / (4 (1 - momentum)), S the covariance of the gradient's
+  noise: how far above its lowest the loss stays.
 
   No rule of oscillating, and neither `risen` nor `spike`, holds where the rate has
   waves and the loss goes with them; and what oscillates by `noise_both` or
@@ -138,8 +138,8 @@ class Thresholds:
   end by half of `risen` and by `risen_sure`; a validation loss that ends within
   `overfit_part` of its lowest is enough, and a monitor in the place of the fall, if
   the loss has no `tail`. It must never have been at `calm` times its very first loss,
-  nor, without a validation loss, end above that or have noise of the rate that swings by
-  `noise_swing`; the last loss must not be a `spike`, and less than a fifth of the
+  nor, without a validation loss, end above that or have noise of the rate that swings
+  by `noise_swing`; the last loss must not be a `spike`, and less than a fifth of the
   losses infinite. All else is unclear.
 
   Raises:
@@ -170,7 +170,7 @@ class Thresholds:
   validation_swing: float = 0.11
   swing_back: float = 0.3
   overfit_at: float = 0.7
-  overfit_part: float = 0.09
+  overfit_part: float = 0.08
   overfit_rough: float = 2.0
   overfit_loss: float = 0.2
   noise_floor: float = 0.115

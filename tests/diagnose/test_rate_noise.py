@@ -58,6 +58,15 @@ def test_it_is_exact_without_momentum_at_a_rate_near_the_limit():
   np.testing.assert_allclose(part(log) * np.median(log['loss']), cost, rtol=0.05)
 
 
+@pytest.mark.parametrize('directions', [(2.0,) * 10, (1.0,)])
+def test_noise_in_few_directions_swings(directions):
+  """By sqrt(2 / n) of itself for n of them, as a sum of n squares does."""
+  log, _ = descend(0.1, curvature=directions)
+  noise = _rate_noise.rate_noise(diagnose.diagnose(diagnose.history(log)).log)
+  count = 20 * len(directions)
+  np.testing.assert_allclose(noise.swing / noise.part, np.sqrt(2 / count), rtol=0.1)
+
+
 def test_it_does_not_depend_on_the_unit_of_the_loss_or_of_the_parameters():
   log, _ = descend(0.05, 0.5, steps=400)
   scaled = {  # a loss of 2^10 times it, of parameters of 2^-3 times theirs
@@ -67,6 +76,29 @@ def test_it_does_not_depend_on_the_unit_of_the_loss_or_of_the_parameters():
       'monitor_cosine': log['monitor_cosine'],
   }
   assert part(scaled) == part(log) > 0
+
+
+@pytest.mark.parametrize('rate', [1e-4, 1e-3, 0.1])
+def test_a_fall_without_noise_is_none(rate):
+  """Of w^2 with all rows: all that the updates do is the fall."""
+  at = (1 - 2 * rate) ** np.arange(600)
+  log = {
+      'loss': at**2 + 1e-3, 'monitor_gradient_norm': 2 * at,
+      'monitor_update_norm': 2 * rate * at, 'monitor_cosine': np.ones(600),
+  }
+  assert 0 <= part(log) < 1e-3
+
+
+def test_a_measurement_counts_once_however_often_it_is_repeated():
+  log, _ = descend(0.05, steps=400)
+  held = {name: np.repeat(x[::20], 20) for name, x in log.items()}
+  held['loss'] = log['loss']
+  once = dict(log)
+  for name in held:
+    if name != 'loss':
+      once[name] = np.full(400, np.nan)
+      once[name][::20] = log[name][::20]
+  assert part(held) == part(once) > 0
 
 
 @pytest.mark.parametrize(
@@ -87,15 +119,15 @@ def test_it_is_unknown(changed):
 
 
 @pytest.mark.parametrize(
-    'rate, verdict', [(1e-5, 'too low'), (0.01, 'healthy'), (0.05, 'plateau'),
-                      (0.3, 'oscillating')],
+    'rate, verdict', [(1e-5, 'too low'), (0.01, 'healthy'), (0.08, 'plateau'),
+                      (0.6, 'oscillating')],
 )
 def test_a_monitor_tells_the_height_of_a_rate(rate, verdict):
   """Of one problem at four rates, by nothing but the losses and `monitor`."""
-  steps, noise = 400, 0.6
+  steps, noise = 400, 1.2
   tx = diagnose.monitor(lrax.sgd(rate), groups=[], every=5)
-  target = jnp.full(40, 0.3)
-  params = jnp.zeros(40)
+  target = jnp.full(8, 0.7)
+  params = jnp.zeros(8)
 
   def step(carry, key):
     params, state = carry

@@ -116,7 +116,7 @@ CASES = {
     'noise_floor': (watched(0.2), {}, 'plateau', 'healthy'),
     'noise_low': (watched(0.01, HALVED), {'noise_slow': 0}, 'healthy', 'too low'),
     'over_sure': (watched(0.001, falling(time=0.1, end=1.5, size=0.3)),
-                  {'noise_slow': 0}, 'healthy', 'too low'),
+                  {'noise_slow': 0}, 'healthy', 'too low', 0, OFF),
     'noise_slow': (watched(0.01, LINE['loss']), {}, None, 'too low'),
     'doubled': ({'loss': replaced(falling(), slice(200, None), 0.9)},
                 {'risen': OFF}, None, 'healthy', 1, 10),
