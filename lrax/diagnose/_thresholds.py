@@ -49,12 +49,12 @@ class Thresholds:
     calm                   3.5  diverging, with a monitor and no validation loss: means
                                 of a fortieth were at so many times the very first
                                 loss, and the rate's noise is above `noise_floor`.
-    noise_swing           0.25  oscillating, with a monitor: the rate's noise has this
+    noise_swing           0.24  oscillating, with a monitor: the rate's noise has this
                                 part of the loss as standard deviation.
     noise_both            0.15  With a validation loss: the geometric mean of that and
                                 of how far the validation loss swings is this (see
                                 `validation_swing`).
-    validation_swing      0.11  oscillating, without a monitor: the validation loss,
+    validation_swing       0.1  oscillating, without a monitor: the validation loss,
                                 in the calmer quarter of the second half (in all of
                                 it for fewer than 20), has this part of its level as
                                 standard deviation about a line,
@@ -165,9 +165,9 @@ class Thresholds:
   far: float = 8.0
   far_end: float = 0.3
   calm: float = 3.5
-  noise_swing: float = 0.25
+  noise_swing: float = 0.24
   noise_both: float = 0.15
-  validation_swing: float = 0.11
+  validation_swing: float = 0.1
   swing_back: float = 0.3
   overfit_at: float = 0.7
   overfit_part: float = 0.08
