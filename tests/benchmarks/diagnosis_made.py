@@ -31,47 +31,47 @@ def made(name: str, rows: int, **arguments):
 
 def _friedman(*hidden: int, rows: int = 12_000) -> tasks.Task:
   """Friedman's first function of five of ten numbers, and noise: a regression."""
-  rows_of = made('friedman1', rows, noise=2.0)
+  drawn = made('friedman1', rows, noise=2.0)
   return problems.network(
-      'friedman', rows_of, (10, *hidden, 1), jnp.tanh, problems.squares
+      'friedman', drawn, (10, *hidden, 1), jnp.tanh, problems.squares
   )
 
 
 def _sums() -> tasks.Task:
   """A sum of four of twelve numbers, and as much noise: a linear regression."""
-  rows_of = made('sparse_uncorrelated', 12_000, n_features=12)
-  return problems.network('sums', rows_of, (12, 1), jnp.tanh, problems.squares)
+  drawn = made('sparse_uncorrelated', 12_000, n_features=12)
+  return problems.network('sums', drawn, (12, 1), jnp.tanh, problems.squares)
 
 
 def _clusters(*hidden: int, rows: int = 12_000, flipped: float = 0.2) -> tasks.Task:
   """Which of four classes of clusters; some labels are drawn anew."""
-  rows_of = made(
+  drawn = made(
       'classification', rows, n_features=20, n_informative=8, n_classes=4,
       flip_y=flipped,
   )
   return problems.network(
-      'clusters', rows_of, (20, *hidden, 4), jax.nn.relu, problems.classes
+      'clusters', drawn, (20, *hidden, 4), jax.nn.relu, problems.classes
   )
 
 
 def _moons() -> tasks.Task:
   """Which of two half circles that overlap."""
-  rows_of = made('moons', 4_000, noise=0.35)
-  return problems.network('moons', rows_of, (2, 16, 2), jnp.tanh, problems.classes)
+  drawn = made('moons', 4_000, noise=0.35)
+  return problems.network('moons', drawn, (2, 16, 2), jnp.tanh, problems.classes)
 
 
 def _chi_square(rows: int = 6_000) -> tasks.Task:
   """Whether a sum of ten squares is above its median."""
-  rows_of = made('hastie_10_2', rows)
+  drawn = made('hastie_10_2', rows)
   return problems.network(
-      'chi square', rows_of, (10, 24, 2), jax.nn.relu, problems.classes
+      'chi square', drawn, (10, 24, 2), jax.nn.relu, problems.classes
   )
 
 
 def _shells() -> tasks.Task:
   """In which third by its distance a point of six numbers is; few rows."""
-  rows_of = made('gaussian_quantiles', 600, n_features=6, n_classes=3)
-  return problems.network('shells', rows_of, (6, 32, 3), jax.nn.relu, problems.classes)
+  drawn = made('gaussian_quantiles', 600, n_features=6, n_classes=3)
+  return problems.network('shells', drawn, (6, 32, 3), jax.nn.relu, problems.classes)
 
 
 def _regression(

@@ -162,3 +162,26 @@ def test_the_log_carries_what_a_monitor_measured(tmp_path):
     np.testing.assert_array_equal(getattr(read, name), log[f'monitor_{name}'])
   without = diagnose.diagnose(loss=log['loss']).log
   assert np.isnan(without.cosine).all() and without.cosine.shape == (50,)
+
+
+def test_the_columns_of_one_group_or_of_another_run_are_not_taken():
+  from lrax.diagnose import _columns
+
+  names = [
+      'a - loss', 'a - monitor_cosine', 'long - monitor_cosine', 'monitor_cosine/0',
+      'monitor_cosine/[0]', 'monitor_cosine/head', 'monitor_gradient_norm/head',
+  ]
+  assert _columns.watched(names, 'a - loss') == {'cosine': 'a - monitor_cosine'}
+  assert _columns.watched(names[2:], 'long - loss') == {
+      'cosine': 'long - monitor_cosine'
+  }
+  assert _columns.watched(names[3:], 'loss') == {}
+
+
+def test_columns_of_a_monitor_may_be_named():
+  log, _ = descend(0.05, steps=100)
+  renamed = {name.replace('monitor_', 'm '): x for name, x in log.items()}
+  columns = {n: f'm {n}' for n in ('gradient_norm', 'update_norm', 'cosine')}
+  found = diagnose.diagnose(renamed | {'step': np.arange(100)}, columns=columns)
+  np.testing.assert_array_equal(found.log.cosine, log['monitor_cosine'])
+  assert np.isfinite(_rate_noise.rate_noise(found.log).part)
