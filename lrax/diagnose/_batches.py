@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lrax.diagnose import _shared_signs
 from lrax.diagnose._case import Case
 from lrax.diagnose._diagnosis import Evidence
+from lrax.diagnose._signs import Training
 from lrax.diagnose._words import percent
 from lrax.diagnose._words import said
 
+Signs = list[tuple[str, str, float]]  # of each the name, what it says, and the number
+
 
 def follows(found: Case) -> list[Evidence]:
-  if found.loss is None:
-    return []
-  loss, how = found.loss, 'in waves'
-  if loss.follows < 0:
-    how = 'up and down in turns'
-  return _later(found, [
-      ('regular_swing', f'the loss swings {how}, by {loss.swing:.2g} of its fall,',
-       loss.swing),
-      ('regular', f'each one {abs(loss.follows):.2g} as the one before tells.',
-       abs(loss.follows)),
-  ])
+  def signs(loss: Training) -> Signs:
+    how = 'in waves' if loss.follows >= 0 else 'up and down in turns'
+    follows = abs(loss.follows)
+    return [
+        ('regular_swing', f'the loss swings {how}, by {loss.swing:.2g} of its fall,',
+         loss.swing),
+        ('regular', f'each one {follows:.2g} as the one before tells.', follows),
+    ]
+
+  return _later(found, signs)
 
 
 def wanders(found: Case) -> list[Evidence]:
-  if found.loss is None:
-    return []
-  loss = found.loss
-  return _later(found, [
+  return _later(found, lambda loss: [
       ('wander', f'the loss goes up and down by {percent(loss.wander)} of its level,'
        ' averaged over sixteenths of the run,', loss.wander),
       ('wander_sure', f'which is {loss.wander_sure:.2g} times what its noise gives.',
@@ -36,31 +37,25 @@ def wanders(found: Case) -> list[Evidence]:
 
 
 def spikes(found: Case) -> list[Evidence]:
-  if found.loss is None:
-    return []
-  tail = found.loss.tail
-  return _later(found, [
+  return _later(found, lambda loss: [
       ('tail', 'single losses are so high that the mean is'
-       f' {tail:.2g} times the median.', tail),
+       f' {loss.tail:.2g} times the median.', loss.tail),
   ])
 
 
 def swings(found: Case) -> list[Evidence]:
-  if found.loss is None:
-    return []
-  swing = found.loss.swing
-  return _later(found, [
-      ('swing', f'the loss swings by {swing:.2g} of its fall.', swing),
+  return _later(found, lambda loss: [
+      ('swing', f'the loss swings by {loss.swing:.2g} of its fall.', loss.swing),
   ])
 
 
-def _later(found: Case, signs: list[tuple[str, str, float]]) -> list[Evidence]:
+def _later(found: Case, signs: Callable[[Training], Signs]) -> list[Evidence]:
   """The signs of an oscillation in the second half: each above its threshold."""
   loss = found.loss
   if loss is None or not found.blind:
     return []
   middle, told = float(loss.curve.step[loss.count // 2]), []
-  for name, text, value in signs:
+  for name, text, value in signs(loss):
     limit = getattr(found.limits, name)
     there = value > limit and found.may_swing
     first = '' if told else f'From step {middle:g} on, '

@@ -62,6 +62,12 @@ class Case(NamedTuple):
     return self.rate_noise.part
 
   @property
+  def swing_of_both(self) -> float:
+    """The geometric mean of the swings of the rate's noise and the validation loss."""
+    seen = self.validation.swing if self.validation else np.nan
+    return float(np.sqrt(self.rate_noise.swing * seen))
+
+  @property
   def swings(self) -> bool:
     """Whether the validation loss shows an oscillation, which explains high ends."""
     seen, limits = self.validation, self.limits
@@ -72,7 +78,7 @@ class Case(NamedTuple):
     ):
       return False
     if self.watched:
-      return bool(np.sqrt(self.rate_noise.swing * seen.swing) > limits.noise_both)
+      return self.swing_of_both > limits.noise_both
     return seen.swing > limits.validation_swing and seen.back > limits.swing_back
 
   @property

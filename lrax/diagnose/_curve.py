@@ -66,3 +66,9 @@ def medians(value: np.ndarray, at: np.ndarray, width: int) -> np.ndarray:
   if windows.shape[1] > 200:  # the median of some of them is as good
     windows = windows[:, :: windows.shape[1] // 100]
   return np.median(windows[place], axis=1)
+
+
+def about_line(value: np.ndarray) -> np.ndarray:
+  """What is left of points about the line that fits them best."""
+  at = np.arange(len(value))
+  return value - np.polyval(np.polyfit(at, value, 1), at)

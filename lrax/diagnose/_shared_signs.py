@@ -36,13 +36,13 @@ def noise(found: Case) -> str:
 
 
 def noise_above(found: Case, name: str) -> Evidence:
-  limit = getattr(found.limits, name)
-  text = noise(found) + '.'
-  return found.sign(name, text, found.noise, limit, found.noise > limit)
+  return _noise_sign(found, name, found.noise > getattr(found.limits, name))
 
 
 def noise_below(found: Case, name: str) -> Evidence:
-  sign = noise_above(found, name)
-  return found.sign(
-      name, sign.text, found.noise, sign.threshold, found.noise < sign.threshold
-  )
+  return _noise_sign(found, name, found.noise < getattr(found.limits, name))
+
+
+def _noise_sign(found: Case, name: str, there: bool) -> Evidence:
+  limit = getattr(found.limits, name)
+  return found.sign(name, noise(found) + '.', found.noise, limit, there)

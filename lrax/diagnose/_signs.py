@@ -30,7 +30,7 @@ class Training(NamedTuple):
   fall: float  # of the smoothed curve, from the start to the lowest
   surely: float  # that over the standard error of the two levels
   time: float  # of the exponential that fits best
-  sure: float  # that over its standard error
+  sure: float  # its fall over its standard error
   swing: float  # standard deviation in the second half, over the fall
   wander: float  # of means of its eighths beyond what noise gives, over the level
   wander_sure: float  # of those means, over what noise gives
@@ -148,8 +148,8 @@ def _wander(half: np.ndarray) -> tuple[float, float]:
   if len(half) < 6:
     return 0.0, 0.0
   pieces = np.array_split(half, max(3, min(8, len(half) // 3)))
-  means, at = np.array([piece.mean() for piece in pieces]), np.arange(len(pieces))
-  left = means - np.polyval(np.polyfit(at, means, 1), at)
+  means = np.array([piece.mean() for piece in pieces])
+  left = _curve.about_line(means)
   moved = float(np.sqrt((left**2).sum() / max(len(means) - 2, 1)))
   within = float(np.sqrt(np.mean([piece.var() for piece in pieces])))
   noise = within / np.sqrt(max(len(pieces[0]) - 1, 1))
@@ -164,8 +164,7 @@ def _follows(half: np.ndarray) -> float:
   """
   if len(half) < 6 or np.ptp(half) == 0:
     return 0.0
-  at = np.arange(len(half))
-  left = half - np.polyval(np.polyfit(at, half, 1), at)
+  left = _curve.about_line(half)
   square = float(left @ left)
   return float(left[1:] @ left[:-1]) / square if square > 0 else 0.0
 

@@ -24,8 +24,9 @@ class Validation(NamedTuple):
   rise: float  # end less lowest, over the fall
   rough: float  # how far it moves up and down in the second half, over the fall
   part: float  # that rise over the lowest; infinite where that is not positive
-  swing: float  # how far it moves up and down in the second half, over its level
-  back: float  # that over how far it moves
+  swing: float  # standard deviation about a line in the second half, over its level;
+  # the smaller one of its two quarters, if there are ten points
+  back: float  # how much of its moves there leads back
   times_first: float  # the last three's median over the first; NaN for negative ones
   most: float  # the largest over the first; likewise
   steps: tuple[float, float]  # of the lowest and of the last
@@ -59,6 +60,7 @@ def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None
   moves = np.diff(tail)
   turned = float(np.abs(moves).sum() - abs(moves.sum()))
   parts = np.array_split(tail, 2) if len(tail) >= 10 else [tail]
+  spread = min(float(_curve.about_line(part).std()) for part in parts)
   positive = value.min() >= 0 and value[0] > 0
   level, start = float(np.median(tail)), float(value[0]) if positive else np.nan
   step = log.step[finite]
@@ -70,16 +72,10 @@ def validation(log: _log.Log, way: np.ndarray, unit: float) -> Validation | None
       rise=(end - low) / scale,
       part=end / low - 1 if low > 0 else np.inf,
       rough=float(back / max(len(later), 1)) / scale,
-      swing=_signs.over(min(map(_about_a_line, parts)), level if positive else scale),
+      swing=_signs.over(spread, level if positive else scale),
       back=_signs.over(turned, float(np.abs(moves).sum())),
       times_first=float(np.median(value[-3:])) / start,
       most=float(value.max()) / start,
       steps=(float(step[lowest]), float(step[-1])),
       levels=(low, end),
   )
-
-
-def _about_a_line(value: np.ndarray) -> float:
-  """The standard deviation of points about the line that fits them best."""
-  at = np.arange(len(value))
-  return float((value - np.polyval(np.polyfit(at, value, 1), at)).std())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from lrax.diagnose import _shared_signs
 from lrax.diagnose._case import Case
 from lrax.diagnose._diagnosis import Evidence
@@ -33,8 +31,9 @@ def swings(found: Case) -> list[Evidence]:
     sign = found.sign('noise_swing', f'{text}.', swing, limits.noise_swing, there)
   else:
     text += f'; the validation loss does by {percent(seen.swing)} of its level.'
-    both, limit = float(np.sqrt(swing * seen.swing)), limits.noise_both
-    sign = found.sign('noise_both', text, both, limit, found.swings)
+    sign = found.sign(
+        'noise_both', text, found.swing_of_both, limits.noise_both, found.swings
+    )
   return [sign, _shared_signs.goes_on(found)]
 
 

@@ -30,6 +30,5 @@ def explains(log: _log.Log, curve: _curve.Curve) -> bool:
   if np.ptp(loss) == 0 or np.ptp(rate) == 0:
     return False
   # The loss falls besides: what is left of it about a line is compared.
-  line = np.polyval(np.polyfit(np.arange(len(loss)), loss, 1), np.arange(len(loss)))
-  left = loss - line
+  left = _curve.about_line(loss)
   return bool(np.corrcoef(left, rate)[0, 1] > _TOGETHER) if np.ptp(left) else False

@@ -35,8 +35,8 @@ def verdict(run: diagnosis_runs.Run) -> str:
   if run.learning_rate is not None:
     columns['learning_rate'] = run.learning_rate
   if run.watched is not None:
-    for at, name in diagnosis_runs.WATCHED:
-      columns[f'monitor_{name}'] = run.watched[:, at]
+    for name, measured in zip(diagnosis_runs.WATCHED, run.watched.T):
+      columns[f'monitor_{name}'] = measured
   return diagnose.diagnose(diagnose.history(columns)).verdict
 
 

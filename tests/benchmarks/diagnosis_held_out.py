@@ -68,7 +68,7 @@ def _orders(*hidden: int) -> tasks.Task:
 
 def _cubes(*hidden: int, rows: int = 10_000, flipped: float = 0.2) -> tasks.Task:
   """Which of six classes at the corners of cubes; some labels are drawn anew."""
-  x, y = made.made(
+  x, y = made.generated(
       'classification', rows, n_features=40, n_informative=12, n_redundant=10,
       n_classes=6, flip_y=flipped, class_sep=1.5,
   )

@@ -18,7 +18,7 @@ import numpy as np
 from lrax import tasks
 
 
-def made(name: str, rows: int, **arguments):
+def generated(name: str, rows: int, **arguments):
   """(inputs, targets) that scikit-learn makes; numbers are standardised."""
   from sklearn import datasets
 
@@ -31,7 +31,7 @@ def made(name: str, rows: int, **arguments):
 
 def _friedman(*hidden: int, rows: int = 12_000) -> tasks.Task:
   """Friedman's first function of five of ten numbers, and noise: a regression."""
-  drawn = made('friedman1', rows, noise=2.0)
+  drawn = generated('friedman1', rows, noise=2.0)
   return problems.network(
       'friedman', drawn, (10, *hidden, 1), jnp.tanh, problems.squares
   )
@@ -39,13 +39,13 @@ def _friedman(*hidden: int, rows: int = 12_000) -> tasks.Task:
 
 def _sums() -> tasks.Task:
   """A sum of four of twelve numbers, and as much noise: a linear regression."""
-  drawn = made('sparse_uncorrelated', 12_000, n_features=12)
+  drawn = generated('sparse_uncorrelated', 12_000, n_features=12)
   return problems.network('sums', drawn, (12, 1), jnp.tanh, problems.squares)
 
 
 def _clusters(*hidden: int, rows: int = 12_000, flipped: float = 0.2) -> tasks.Task:
   """Which of four classes of clusters; some labels are drawn anew."""
-  drawn = made(
+  drawn = generated(
       'classification', rows, n_features=20, n_informative=8, n_classes=4,
       flip_y=flipped,
   )
@@ -56,13 +56,13 @@ def _clusters(*hidden: int, rows: int = 12_000, flipped: float = 0.2) -> tasks.T
 
 def _moons() -> tasks.Task:
   """Which of two half circles that overlap."""
-  drawn = made('moons', 4_000, noise=0.35)
+  drawn = generated('moons', 4_000, noise=0.35)
   return problems.network('moons', drawn, (2, 16, 2), jnp.tanh, problems.classes)
 
 
 def _chi_square(rows: int = 6_000) -> tasks.Task:
   """Whether a sum of ten squares is above its median."""
-  drawn = made('hastie_10_2', rows)
+  drawn = generated('hastie_10_2', rows)
   return problems.network(
       'chi square', drawn, (10, 24, 2), jax.nn.relu, problems.classes
   )
@@ -70,7 +70,7 @@ def _chi_square(rows: int = 6_000) -> tasks.Task:
 
 def _shells() -> tasks.Task:
   """In which third by its distance a point of six numbers is; few rows."""
-  drawn = made('gaussian_quantiles', 600, n_features=6, n_classes=3)
+  drawn = generated('gaussian_quantiles', 600, n_features=6, n_classes=3)
   return problems.network('shells', drawn, (6, 32, 3), jax.nn.relu, problems.classes)
 
 
@@ -79,7 +79,7 @@ def _regression(
     **arguments,
 ) -> tasks.Task:
   """A number from those that a generator makes, and noise of `noisy` times it."""
-  x, y = made(name, rows, **arguments)
+  x, y = generated(name, rows, **arguments)
   y = (y + noisy * np.random.default_rng(8).normal(size=rows)).astype(np.float32)
   y = (y - y.mean()) / y.std()
   return problems.network(
@@ -89,7 +89,7 @@ def _regression(
 
 def _blobs(*hidden: int, rows: int = 10_000, spread: float = 7.0) -> tasks.Task:
   """Which of six clouds, that overlap."""
-  blobs = made('blobs', rows, centers=6, n_features=8, cluster_std=spread)
+  blobs = generated('blobs', rows, centers=6, n_features=8, cluster_std=spread)
   return problems.network(
       'blobs', blobs, (8, *hidden, 6), jax.nn.silu, problems.classes
   )
@@ -97,7 +97,7 @@ def _blobs(*hidden: int, rows: int = 10_000, spread: float = 7.0) -> tasks.Task:
 
 def _circles() -> tasks.Task:
   """Which of two circles, one in the other."""
-  circles = made('circles', 4_000, noise=0.25, factor=0.4)
+  circles = generated('circles', 4_000, noise=0.25, factor=0.4)
   return problems.network(
       'circles', circles, (2, 24, 2), jax.nn.silu, problems.classes
   )

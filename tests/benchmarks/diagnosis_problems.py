@@ -452,7 +452,6 @@ TASKS: dict[str, Callable[[], tasks.Task]] = {
     'digits twos': _digits_twos,
     'digits value': _digits_value,
     'digits': _digits_narrow,
-    'digits_cnn': tasks.digits_cnn,
     'iris': _iris,
     'iris mislabelled': _iris_mislabelled,
     'packages': _packages_folded,

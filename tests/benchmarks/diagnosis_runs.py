@@ -1,6 +1,6 @@
 """Runs with labelled troubles, really trained, and the controls of their labels.
 
-Every problem is trained in one compiled program at 8 to 25 rates a factor of
+Every problem is trained in one compiled program at 7 to 29 rates a factor of
 10^(1/4) or 10^(1/8) apart, from one to seven seeds, each in five ways: at a constant
 rate (with a short warmup for odd seeds), the same with the rate decayed to 0 after
 the run, with a cosine, with a warmup and a linear decay, and at a constant rate on
@@ -75,7 +75,7 @@ MEASURED = 200  # rows at most
 KEPT = 8  # runs of a problem, a label and a way, at most
 LABELS = ('diverging', 'oscillating', 'too low', 'plateau', 'overfitting', 'healthy')
 WAYS = ('constant', 'decayed after', 'cosine', 'warmup-linear', 'few rows')
-WATCHED = tuple(enumerate(_monitor_state.MEASURED))
+WATCHED = _monitor_state.MEASURED
 
 
 class Run(NamedTuple):
@@ -141,8 +141,7 @@ def train(
   def run(rates, seed, rows):
     first, order, noise = jax.random.split(jax.random.key(seed), 3)
     params, state = task.start(first)
-    watching = functools.partial(monitor, groups=[], every=EVERY)
-    tx = watching(optimizer(lambda step: rates[step]))
+    tx = monitor(optimizer(lambda step: rates[step]), groups=[], every=EVERY)
 
     def step(carry, t):
       params, state, opt_state = carry

@@ -4,6 +4,8 @@ Quadratics with noise in the gradient, by heavy-ball gradient descent in NumPy: 
 the loss above its lowest is known, as a mean over many steps and in closed form.
 """
 
+from curves import falling
+from curves import noise
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,13 +60,22 @@ def test_it_is_exact_without_momentum_at_a_rate_near_the_limit():
   np.testing.assert_allclose(part(log) * np.median(log['loss']), cost, rtol=0.05)
 
 
+def test_it_is_an_upper_bound_where_rates_differ():
+  # Each direction costs what its own rate does; the norms multiply to more than that.
+  rates = np.geomspace(0.002, 0.1, 60)
+  log, cost = descend(rates)
+  closed = rates / (4 - 2 * rates * np.repeat([0.5, 1.0, 2.0], 20))
+  np.testing.assert_allclose(cost, closed.sum(), rtol=0.02)
+  assert cost < part(log) * np.median(log['loss']) < 2 * cost
+
+
 @pytest.mark.parametrize('directions', [(2.0,) * 10, (1.0,)])
 def test_noise_in_few_directions_swings(directions):
   """By sqrt(2 / n) of itself for n of them, as a sum of n squares does."""
   log, _ = descend(0.1, curvature=directions)
-  noise = _rate_noise.rate_noise(diagnose.diagnose(diagnose.history(log)).log)
+  found = _rate_noise.rate_noise(diagnose.diagnose(diagnose.history(log)).log)
   count = 20 * len(directions)
-  np.testing.assert_allclose(noise.swing / noise.part, np.sqrt(2 / count), rtol=0.1)
+  np.testing.assert_allclose(found.swing / found.part, np.sqrt(2 / count), rtol=0.1)
 
 
 def test_it_does_not_depend_on_the_unit_of_the_loss_or_of_the_parameters():
@@ -147,6 +158,44 @@ def test_a_monitor_tells_the_height_of_a_rate(rate, verdict):
   assert diagnose.diagnose(columns).verdict == verdict
   rows = [{name: float(x[i]) for name, x in columns.items()} for i in range(steps)]
   assert diagnose.diagnose(rows).verdict == verdict
+
+
+def measured(loss, part_of_it):
+  """The log of these losses, of a monitor that finds this noise at their end."""
+  loss = np.asarray(loss)
+  norm = np.sqrt(4 * part_of_it * np.median(loss[len(loss) // 2 :]))
+  norm = norm * (1 + 0.02 * (-1.0) ** np.arange(len(loss)))
+  return {
+      'step': 1000 * np.arange(len(loss)), 'loss': loss, 'monitor_gradient_norm': norm,
+      'monitor_update_norm': norm, 'monitor_cosine': np.zeros(len(loss)),
+  }
+
+
+def verdict(log):
+  return diagnose.diagnose(diagnose.history(log)).verdict
+
+
+def test_noise_is_no_plateau_once_the_rate_has_fallen():
+  log = measured(falling(), 0.2)
+  cosine = 0.05 * (1 + np.cos(np.pi * np.arange(300) / 300))
+  assert verdict(log | {'learning_rate': np.full(300, 0.1)}) == 'plateau'
+  assert verdict(log | {'learning_rate': cosine}) == 'healthy'
+
+
+def test_a_burst_is_no_plateau_but_a_divergence_where_the_rate_makes_noise():
+  # It rose to six times its first, by and by, and has come back to less.
+  loss = np.interp(np.arange(300), [0, 10, 60, 299], [1.0, 6.0, 0.9, 0.8])
+  assert verdict(measured(loss, 0.2)) == 'diverging'
+  assert verdict(measured(loss, 0.05)) == 'unclear'  # and healthy in no case
+
+
+def test_a_monitor_stands_for_a_fall_that_noise_hides():
+  loss = np.concatenate([[1.0], 0.8 + noise(299, 0.3)])
+  loss = np.maximum(loss, 0.1)
+  loss[-1] = 0.8
+  assert verdict(measured(loss, 0.03)) == 'healthy'
+  # But not for a last loss above the first.
+  assert verdict(measured(np.append(loss, 1.1), 0.03)) != 'healthy'
 
 
 def test_the_log_carries_what_a_monitor_measured(tmp_path):

@@ -263,6 +263,17 @@ def test_monitor_has_a_panel_for_each_thing_that_was_measured():
   np.testing.assert_allclose([band.min(), band.max()], [0.01, 0.01 * 4.0**4])
 
 
+def test_monitor_of_a_diagnosis_shows_what_a_monitor_put_into_its_log():
+  history = recorded()
+  found = lrax.diagnose.diagnose(history)
+  axes = lrax.plot.monitor(found)
+  assert [ax.get_ylabel() for ax in axes] == [
+      'loss', 'learning rate', 'gradient norm', 'cosine of successive updates',
+  ]
+  drawn = axes[3].get_lines()[0].get_ydata()
+  np.testing.assert_array_equal(drawn, found.log.cosine[np.isfinite(found.log.cosine)])
+
+
 def test_monitor_draws_a_measurement_once_and_the_groups_beside_the_whole():
   norms = lrax.plot.monitor(recorded())[2]
   assert labels(norms) == ['head', 'over all']
